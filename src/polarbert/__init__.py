@@ -1,0 +1,58 @@
+"""Sentiment analysis with BERT: light to install, honest about doubt, fast on ordinary processors.
+
+import polarbert
+model = polarbert.load()
+model.predict(["I love it"])[0].label
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polarbert.inference.classifier import SentimentModel, TextClassifier
+    from polarbert.inference.prediction import Prediction
+
+__version__ = "0.1.0"
+__all__ = ["Prediction", "SentimentModel", "TextClassifier", "__version__", "load"]
+
+_HOMES = {
+    "Prediction": "polarbert.inference.prediction",
+    "SentimentModel": "polarbert.inference.classifier",
+    "TextClassifier": "polarbert.inference.classifier",
+}
+
+
+def load(
+    model: str | Path | None = None, threads: int = 0, engine: str | None = None
+) -> SentimentModel | TextClassifier:
+    """Load a model for scoring.
+
+    Args:
+        model: None for the embedded model; a bundle directory; or a Hub id such as "org/name".
+        threads: processor threads; 0 for as many as the process may use.
+        engine: "onnxruntime" or "openvino"; None takes OpenVINO where it is installed.
+
+    Returns:
+        By the bundle's task, a `SentimentModel` or a `TextClassifier`; both may be shared between threads.
+
+    Raises:
+        BundleError: when there is no such model, or it is damaged, or it has no graph yet.
+
+    Example:
+        >>> load().predict(["I love it"])[0].label
+        'positive'
+    """
+    from polarbert.bundle import Bundle, resolve
+    from polarbert.inference.classifier import make_predictor
+
+    return make_predictor(Bundle.open(resolve(model)), threads, engine)
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public classes when first used, so that importing polarbert costs next to nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,138 @@
+"""`polarbert score`: a table in, the same table with answers out."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+import time
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+import polarbert
+from polarbert.bundle import Bundle, resolve
+from polarbert.cli.options import Engine, Json, Model, Quiet, Threads, note
+from polarbert.cli.progress import ScoreProgress
+from polarbert.data.journal import Journal, Sink, Stream
+from polarbert.data.tables import open_table, table_format
+from polarbert.errors import DataError, UsageError
+from polarbert.inference.classifier import make_predictor
+from polarbert.inference.engine import engine_name
+from polarbert.inference.scoring import ScoreColumns, score_table
+
+
+def score(
+    table: Annotated[str, typer.Argument(help="A CSV, TSV or JSONL file; - for stdin.", metavar="IN")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Where to write; - for stdout.", metavar="OUT")],
+    text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
+    model: Model = None,
+    prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
+    kind: Annotated[str | None, typer.Option("--format", help="csv or jsonl; by the file's name unless given.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of a CSV; found in its first line unless given.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished output.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    threads: Threads = 0,
+    engine: Engine = None,
+) -> None:
+    """Score every row of a table; all its cells are kept, and the answers added as columns.
+
+    Stopped or killed, the same command goes on where it was.
+
+    Example: polarbert score reviews.csv -o scored.csv --text-column review
+    """
+    kind = table_format(table, kind)
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character")
+    if as_json and output == "-":
+        raise UsageError("--json prints the summary on stdout, where -o - writes the rows; choose one of them")
+    source = _open_input(table)
+    _refuse_same_file(table, output)
+    bundle = Bundle.open(resolve(model))
+    columns = ScoreColumns(bundle.labels, prefix)
+    rows = open_table(source, table, kind, text_column, columns.names(), delimiter)
+    asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter}
+    about = {"version": polarbert.__version__, "model": bundle.fingerprint(), "engine": engine_name(engine)}
+    sink = _open_output(output, overwrite, about | _about_input(table) | asked)
+    predictor = make_predictor(bundle, threads, engine)
+    if sink.rows:
+        note(f"{output}: going on after {sink.rows:,} rows", quiet)
+    started = time.monotonic()
+    earlier = sink.rows
+    try:
+        with ScoreProgress(source, earlier, quiet) as progress:
+            totals = score_table(predictor, rows, sink, columns, progress.update)
+    except Exception:
+        raise
+    except BaseException:  # interrupted from outside
+        if isinstance(sink, Journal):
+            note(f"{output}: stopped; {sink.rows:,} rows are kept, and the same command goes on from there")
+        raise
+    seconds = time.monotonic() - started
+    if as_json:
+        print(json.dumps(totals | {"seconds": round(seconds, 3)}))
+    note(_summary(output, totals, totals.get("rows", 0) - earlier, seconds), quiet)
+    if totals.get("errors", 0) == totals.get("rows", 0) > 0:
+        raise DataError(f"{table}: no row could be scored; the column 'error' of {output} says why")
+
+
+def _open_input(name: str) -> BinaryIO:
+    if name == "-":
+        return sys.stdin.buffer
+    path = Path(name)
+    if path.is_dir():
+        raise UsageError(f"{name}: is a folder; name a file in it")
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        near = _nearest_file(path)
+        raise UsageError(f"{name}: no such file.{f' Did you mean {near}?' if near else ''}") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def _nearest_file(path: Path) -> str | None:
+    if not path.parent.is_dir():
+        return None
+    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir() if file.is_file()], n=1)
+    return str(path.with_name(near[0])) if near else None
+
+
+def _refuse_same_file(table: str, output: str) -> None:
+    if "-" not in (table, output) and Path(output).exists() and Path(output).samefile(table):
+        raise UsageError(f"{output}: is the input; name another output")
+
+
+def _open_output(name: str, overwrite: bool, identity: dict[str, object]) -> Sink:
+    if name == "-":
+        return Stream(sys.stdout.buffer, "stdout")
+    path = Path(name)
+    if path.is_dir():
+        raise UsageError(f"{name}: is a folder; name a file in it")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        return Stream(path.open("wb", buffering=0), name)
+    return Journal(path, identity, overwrite)
+
+
+def _about_input(name: str) -> dict[str, object]:
+    """What tells this input from another."""
+    if name == "-":
+        return {"input": name}
+    path = Path(name)
+    status = path.stat()
+    return {"input": str(path.resolve()), "input size": status.st_size, "input time": status.st_mtime_ns}
+
+
+def _summary(output: str, totals: dict[str, int], rows: int, seconds: float) -> str:
+    labels = [f"{n.removeprefix('label:')} {c:,}" for n, c in sorted(totals.items()) if n.startswith("label:")]
+    pieces, unknown = totals.get("computed_pieces", 0), totals.get("unknown_pieces", 0)
+    parts = [
+        f"{output}: {totals.get('rows', 0):,} rows: {', '.join(labels) or 'none scored'}",
+        f"unsure {totals.get('unsure', 0):,}, errors {totals.get('errors', 0):,}",
+        f"{totals.get('computed_texts', 0):,} different texts, {pieces:,} word pieces, {unknown:,} of them [UNK]",
+        f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s",
+    ]
+    return "\n  ".join(parts)

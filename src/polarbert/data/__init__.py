@@ -1,0 +1,1 @@
+"""Tables, labels and splits; no torch."""

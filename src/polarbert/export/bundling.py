@@ -1,0 +1,224 @@
+"""From a trained classifier to a bundle that scores: float graph, then int8, each step proved against the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from polarbert.bundle import Bundle
+from polarbert.calibration import Calibration
+from polarbert.errors import BundleError, ExportError
+from polarbert.export.graph import build_graph
+from polarbert.export.proof import LabelledSet, Probabilities, Proof, prove_int8, prove_same
+from polarbert.export.quantise import ObservingEngine
+from polarbert.inference.classifier import TextClassifier
+from polarbert.inference.engine import Ids
+from polarbert.model.heads import BertForSequenceClassification
+from polarbert.text import WordPieceTokenizer
+
+INT8, FLOAT = "model.int8.onnx", "model.onnx"
+TORCH_TEXTS = 256  # compared between PyTorch and the float graph
+CALIBRATION_TEXTS = 1024
+CARRIED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Args:
+        task: "sentiment" or "classification".
+        calibration: temperature and threshold to store.
+        window: most pieces read at once; at most what the network has positions for.
+        overlap: pieces that neighbouring windows share.
+        strict: an int8 graph that fails its proof is an error instead of a reason to keep the float graph.
+        provenance: how the model was made, for people.
+    """
+
+    task: str = "classification"
+    calibration: Calibration = field(default_factory=Calibration)
+    window: int = 512
+    overlap: int = 64
+    strict: bool = False
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What the export did.
+
+    Attributes:
+        path: the bundle.
+        precision: "int8", or "float32" where int8 failed its proof.
+        float_proof: PyTorch against the float graph.
+        int8_proof: the float graph against the int8 graph.
+    """
+
+    path: Path
+    precision: str
+    float_proof: Proof
+    int8_proof: Proof
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        proofs = {"float": self.float_proof.to_dict(), "int8": self.int8_proof.to_dict()}
+        return {"path": str(self.path), "precision": self.precision, **proofs}
+
+
+def export_bundle(
+    source: Path,
+    target: Path,
+    texts: Sequence[str],
+    sets: Mapping[str, LabelledSet] | None = None,
+    options: ExportOptions | None = None,
+    note: Callable[[str], None] = lambda _line: None,
+) -> ExportReport:
+    """Make a bundle of the classifier in `source`.
+
+    Args:
+        source: directory in the Hugging Face layout.
+        target: directory of the bundle; may be `source`. It changes only once everything is proved.
+        texts: real texts, for calibration and to count changed labels.
+        sets: labelled texts by name, on which accuracy is compared.
+        options: how to export.
+        note: called with a line on each step.
+
+    Raises:
+        ExportError: when the float graph differs from PyTorch, or int8 fails its proof and `options.strict` is set.
+        BundleError, WeightsError: when `source` is no classifier.
+    """
+    options, sets = options or ExportOptions(), dict(sets or {})
+    if not texts:
+        raise ExportError("export needs texts to calibrate on; give --texts FILE")
+    model = BertForSequenceClassification.from_pretrained(source)
+    if options.window > model.config.max_position_embeddings:
+        options = replace(options, window=model.config.max_position_embeddings)
+    tokenizer = WordPieceTokenizer.from_directory(source)
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise BundleError(
+            f"{source}: the tokenizer has {tokenizer.vocab_size} pieces, the network {model.config.vocab_size}"
+        )
+    with tempfile.TemporaryDirectory(prefix="polarbert-export-") as folder:
+        work = _Workshop(Path(folder), model, tokenizer, options)
+        float_proof = work.prove_float(texts[:TORCH_TEXTS])
+        note(f"float graph: {float_proof.texts} texts, largest difference {float_proof.max_difference:.2g}")
+        if float_proof.problems:
+            raise ExportError("the float graph is not the trained network: " + "; ".join(float_proof.problems))
+        work.quantise(texts[:CALIBRATION_TEXTS])
+        int8_proof = work.prove_int8({"texts": texts} if not sets else {n: s.texts for n, s in sets.items()}, sets)
+        note(f"int8 graph: {int8_proof.texts:,} texts, {int8_proof.flips:.2%} of the labels changed")
+        if int8_proof.problems and options.strict:
+            raise ExportError("the int8 graph is refused: " + "; ".join(int8_proof.problems))
+        for problem in int8_proof.problems:
+            note(f"int8 graph: {problem}. Keeping the float graph, which is slower and exact")
+        graph = FLOAT if int8_proof.problems else INT8
+        report = ExportReport(target, "float32" if graph == FLOAT else "int8", float_proof, int8_proof)
+        _install(source, target, work, graph, report)
+    return report
+
+
+class _Workshop:
+    """A scratch bundle with both graphs, and what it takes to compare them."""
+
+    def __init__(
+        self, folder: Path, model: BertForSequenceClassification, tokenizer: WordPieceTokenizer, options: ExportOptions
+    ) -> None:
+        self.folder = folder
+        self.model = model
+        self.options = options
+        self.weights = {name: tensor.float().numpy() for name, tensor in model.state_dict().items()}
+        tokenizer.save(folder)
+        self._save(FLOAT, build_graph(model.config, self.weights, model.labels))
+
+    def bundle(self, graph: str) -> Bundle:
+        """The scratch bundle with one of the graphs."""
+        options = self.options
+        bundle = Bundle(
+            self.folder,
+            options.task,
+            self.model.labels,
+            graph,
+            "int8" if graph == INT8 else "float32",
+            options.calibration,
+            options.window,
+            options.overlap,
+            dict(options.provenance),
+        )
+        bundle.write()
+        return Bundle.open(self.folder)
+
+    def prove_float(self, texts: Sequence[str]) -> Proof:
+        """PyTorch against the float graph, through the same tokenizer and windows."""
+        scorer = TextClassifier(self.bundle(FLOAT), engine="onnxruntime")
+        graph = _score(scorer, texts)
+        scorer.engine = _TorchEngine(self.model)
+        return prove_same(_score(scorer, texts), graph)
+
+    def quantise(self, texts: Sequence[str]) -> None:
+        """Calibrate on `texts` and write the int8 graph."""
+        config, labels = self.model.config, self.model.labels
+        observer = ObservingEngine(build_graph(config, self.weights, labels, observe=True))
+        scorer = TextClassifier(self.bundle(FLOAT), engine="onnxruntime")
+        scorer.engine = observer
+        _score(scorer, texts)
+        self._save(INT8, build_graph(config, self.weights, labels, observer.ranges()))
+
+    def prove_int8(self, texts: Mapping[str, Sequence[str]], sets: Mapping[str, LabelledSet]) -> Proof:
+        """The float graph against the int8 graph."""
+        chances = []
+        for graph in (FLOAT, INT8):
+            scorer = TextClassifier(self.bundle(graph), engine="onnxruntime")
+            chances.append({name: _score(scorer, part) for name, part in texts.items()})
+        return prove_int8(*chances, sets)
+
+    def _save(self, name: str, graph: onnx.ModelProto) -> None:
+        (self.folder / name).write_bytes(graph.SerializeToString(deterministic=True))
+
+
+class _TorchEngine:
+    """The network itself, in the place of an engine."""
+
+    name, threads = "torch", 1
+
+    def __init__(self, model: BertForSequenceClassification) -> None:
+        self._model = model.eval()
+
+    def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Any:
+        with torch.inference_mode():
+            arguments = (torch.from_numpy(array) for array in (input_ids, attention_mask, token_type_ids))
+            return self._model(*arguments).logits.numpy()
+
+
+def _score(scorer: TextClassifier, texts: Sequence[str]) -> Probabilities:
+    return np.array([list(answer.probabilities.values()) for answer in scorer.predict(texts)])
+
+
+def _install(source: Path, target: Path, work: _Workshop, graph: str, report: ExportReport) -> None:
+    """Copy what belongs in the bundle, the manifest last: without it the directory does not load."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in CARRIED:
+        if source != target and (source / name).is_file():
+            _replace(source / name, target / name)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if not (target / name).is_file():
+            _replace(work.folder / name, target / name)
+    _replace(work.folder / graph, target / graph)
+    (target / (FLOAT if graph == INT8 else INT8)).unlink(missing_ok=True)
+    (target / "export.json").write_text(json.dumps(report.to_dict() | {"path": "."}, indent=2) + "\n", "utf-8")
+    replace(work.bundle(graph), path=target).write()
+
+
+def _replace(source: Path, target: Path) -> None:
+    temporary = target.with_name(f"{target.name}.tmp")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

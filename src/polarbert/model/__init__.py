@@ -1,0 +1,32 @@
+"""BERT in PyTorch: configuration, encoder, output layers. Needs the extra `[train]`, except `BertConfig`."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from polarbert.errors import MissingExtraError
+from polarbert.model.config import BertConfig
+
+if TYPE_CHECKING:
+    from polarbert.model.encoder import BertEncoder, EncoderOutput
+    from polarbert.model.heads import BertForSequenceClassification, ClassifierOutput
+
+__all__ = ["BertConfig", "BertEncoder", "BertForSequenceClassification", "ClassifierOutput", "EncoderOutput"]
+
+_HOMES = {
+    "BertEncoder": "polarbert.model.encoder",
+    "EncoderOutput": "polarbert.model.encoder",
+    "BertForSequenceClassification": "polarbert.model.heads",
+    "ClassifierOutput": "polarbert.model.heads",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the torch-based names when first used, so that `BertConfig` alone stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtraError(f"polarbert.model.{name}", "train") from None

@@ -1,0 +1,47 @@
+"""Which texts to compute together: those of like length, counted in pieces rather than in texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def plan_batches(lengths: Sequence[int], budget: int, seed: int | None, pool_batches: int = 64) -> list[list[int]]:
+    """Group texts of like length into batches of at most `budget` pieces, padding included.
+
+    Texts are shuffled, sorted by length inside pools of about `pool_batches` batches, cut into batches, and the
+    batches shuffled: order stays random while hardly anything is padded. The plan depends on the arguments alone.
+
+    Args:
+        lengths: pieces of each text.
+        budget: most pieces in a batch; a longer text is a batch of its own.
+        pool_batches: how many batches are sorted together.
+        seed: of the shuffle; None sorts everything by length and shuffles nothing (for evaluation).
+
+    Returns:
+        The numbers of the texts of each batch; each text stands in exactly one.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if seed is None:
+        return _cut(np.argsort(-sizes, kind="stable"), sizes, budget)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(sizes))
+    pool = np.cumsum(sizes[order]) // (budget * pool_batches)
+    order = order[np.lexsort((sizes[order], pool))]
+    batches = _cut(order, sizes, budget)
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
+def _cut(order: NDArray[np.int64], sizes: NDArray[np.int64], budget: int) -> list[list[int]]:
+    batches: list[list[int]] = []
+    current: list[int] = []
+    longest = 0
+    for number in order.tolist():
+        longest = max(longest, int(sizes[number]))
+        if current and longest * (len(current) + 1) > budget:
+            batches.append(current)
+            current, longest = [], int(sizes[number])
+        current.append(number)
+    return [*batches, current] if current else batches

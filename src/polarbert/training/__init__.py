@@ -1,0 +1,1 @@
+"""Batches, optimizer, checkpoints, the loop and its tasks. Needs the extra `[train]`."""

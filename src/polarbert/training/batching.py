@@ -1,0 +1,72 @@
+"""Examples and the tensors of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Example:
+    """One text ready for the network.
+
+    Attributes:
+        ids: piece ids with [CLS] and [SEP].
+        label: class number.
+        choices: the classes its annotators could choose among; None for all. A text from a collection without a
+            neutral label teaches nothing about neutral.
+        second_at: where the second segment starts in `ids`; None when there is one segment.
+    """
+
+    ids: Sequence[int]
+    label: int
+    choices: tuple[int, ...] | None = None
+    second_at: int | None = None
+
+
+@dataclass
+class Batch:
+    """Tensors of a batch; B texts, T pieces in the longest, C classes.
+
+    Attributes:
+        input_ids: (B, T).
+        attention_mask: (B, T) bool, or None when no text is padded.
+        token_type_ids: (B, T).
+        labels: (B,).
+        allowed: (B, C) bool, False at classes that are no choice.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor | None
+    token_type_ids: Tensor
+    labels: Tensor
+    allowed: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        mask = None if self.attention_mask is None else self.attention_mask.to(device)
+        rest = (self.token_type_ids.to(device), self.labels.to(device), self.allowed.to(device))
+        return Batch(self.input_ids.to(device), mask, *rest)
+
+
+def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
+    """Pad examples to the longest among them and stack them."""
+    longest = max(len(example.ids) for example in examples)
+    ids = torch.full((len(examples), longest), pad_id, dtype=torch.long)
+    segments = torch.zeros_like(ids)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    allowed = torch.ones((len(examples), classes), dtype=torch.bool)
+    for row, example in enumerate(examples):
+        length = len(example.ids)
+        ids[row, :length] = torch.as_tensor(example.ids, dtype=torch.long)
+        mask[row, :length] = True
+        if example.second_at is not None:
+            segments[row, example.second_at : length] = 1
+        if example.choices is not None:
+            allowed[row] = False
+            allowed[row, list(example.choices)] = True
+    labels = torch.tensor([example.label for example in examples])
+    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, allowed)
