@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from polarbert.calibration import Calibration
 from polarbert.errors import BundleError
@@ -25,6 +26,7 @@ FORMAT = 1
 TASKS = ("sentiment", "classification")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MAX_MANIFEST_BYTES = 1_000_000
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,16 @@ class Bundle:
             bundle = cls(
                 path=directory,
                 task=values["task"],
-                labels=[str(label) for label in values["labels"]],
-                graph=values["graph"]["file"],
-                precision=values["graph"]["precision"],
+                labels=[_typed(label, str) for label in _typed(values["labels"], list)],
+                graph=_typed(values["graph"]["file"], str),
+                precision=_typed(values["graph"]["precision"], str),
                 calibration=Calibration(**{k: float(v) for k, v in values["calibration"].items()}),
                 window=int(values["limits"]["window"]),
                 overlap=int(values["limits"]["overlap"]),
                 provenance=dict(values.get("provenance", {})),
                 checksums=dict(values["checksums"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"{directory / MANIFEST}: field missing or of the wrong kind: {error}") from error
         bundle._check()
         return bundle
@@ -131,12 +133,14 @@ class Bundle:
             problems.append(f"task {self.task!r} is none of {', '.join(TASKS)}")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             problems.append("labels must be two or more different names")
-        if Path(self.graph).name != self.graph:
+        if not _is_file_name(self.graph):
             problems.append("the graph lies outside the directory")
-        if any(Path(name).name != name for name in self.checksums):
+        if not all(map(_is_file_name, self.checksums)):
             problems.append("a checksum names a file outside the directory")
-        if not self.calibration.temperature > 0:
-            problems.append("temperature must be above 0")
+        if not 0 < self.calibration.temperature < math.inf:
+            problems.append("temperature must be a number above 0")
+        if not 0 <= self.calibration.unsure_below <= 1:
+            problems.append("unsure_below must lie between 0 and 1")
         if self.window < 8 or not 0 <= self.overlap < self.window - 3:
             problems.append("window and overlap do not fit together")
         if problems:
@@ -187,16 +191,27 @@ def _manifest(directory: Path) -> dict[str, Any]:
         if file.stat().st_size > _MAX_MANIFEST_BYTES:
             raise BundleError(f"{file}: larger than any manifest can be")
         values = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+    number = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise BundleError(f"{file}: not a Polarbert manifest (no format number)")
-    if values["format"] > FORMAT:
+    if number > FORMAT:
         raise BundleError(
-            f"{file}: format {values['format']} is newer than this Polarbert understands ({FORMAT}). "
+            f"{file}: format {number} is newer than this Polarbert understands ({FORMAT}). "
             "Upgrade: pip install --upgrade polarbert"
         )
-    return values
+    return dict(values)
+
+
+def _typed(value: Any, kind: type[_Kind]) -> _Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is not of type {kind.__name__}")
+    return value
+
+
+def _is_file_name(name: str) -> bool:
+    return Path(name).name == name and name != ".."
 
 
 def _sha256(file: Path) -> str:

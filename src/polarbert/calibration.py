@@ -75,7 +75,8 @@ def fit_threshold(confidence: Floats, correct: NDArray[np.bool_], target: float)
     """
     order = np.argsort(-confidence, kind="stable")
     right = np.cumsum(correct[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(right >= target)
+    falls = np.append(np.diff(confidence[order]) != 0, True)  # answers of equal confidence stand or fall together
+    good = np.flatnonzero((right >= target) & falls)
     return float(confidence[order[good[-1]]]) if len(good) else 1.0
 
 

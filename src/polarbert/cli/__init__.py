@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
@@ -28,27 +29,42 @@ app.command()(info)
 app.command()(export)
 
 
-class Terminated(BaseException):
-    """The process was asked to end (SIGTERM)."""
+class Stopped(BaseException):
+    """The process was asked to end by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and an exit code, never in a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have told us to ignore it
+        signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except PolarbertError as error:
-        print(f"polarbert: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except BrokenPipeError:
-        # The reader of our output has gone (as `head` does): end quietly, and keep Python from complaining at exit.
+        _end(None, 1)  # the reader of our output has gone (as `head` does)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _end(f"{where}{error.strerror or error}", 1)
+    except Stopped as stopped:
+        _end(None, 128 + stopped.number)
+
+
+def _end(message: str | None, code: int) -> NoReturn:
+    """Exit, without a second complaint about what can no longer be written."""
+    if message is not None:
+        print(f"polarbert: {message}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except Terminated:
-        sys.exit(128 + signal.SIGTERM)
+    sys.exit(code)
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)

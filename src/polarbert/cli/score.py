@@ -45,8 +45,8 @@ def score(
     Example: polarbert score reviews.csv -o scored.csv --text-column review
     """
     kind = table_format(table, kind)
-    if delimiter is not None and len(delimiter) != 1:
-        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character")
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
     if as_json and output == "-":
         raise UsageError("--json prints the summary on stdout, where -o - writes the rows; choose one of them")
     source = _open_input(table)

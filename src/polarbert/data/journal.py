@@ -91,10 +91,10 @@ class Journal:
             raise UsageError(f"{target}: the folder {target.parent} does not exist; make it or name another")
         if target.exists() and not overwrite:
             raise UsageError(f"{target}: exists already. Name another output, or replace it with --overwrite")
-        done = self._resumable_bytes(overwrite)
         with _disk_errors(str(self.partial), "Nothing was changed"):
-            self._file = self.partial.open("r+b" if done else "wb")
-        self._lock()
+            self._file = os.fdopen(os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        self._lock()  # before anything is read or cut off: the file may be another run's
+        done = self._resumable_bytes(overwrite)
         self._file.truncate(done)
         self._file.seek(done)
         self._bytes = done
@@ -123,7 +123,7 @@ class Journal:
             self.state.unlink(missing_ok=True)
 
     def _resumable_bytes(self, overwrite: bool) -> int:
-        if not (self.state.is_file() and self.partial.is_file()):
+        if not self.state.is_file():
             return 0
         try:
             state = json.loads(self.state.read_text("utf-8"))
@@ -133,7 +133,7 @@ class Journal:
             identity, rows, size, totals = None, 0, 0, {}
         if identity == json.loads(json.dumps(self._identity)) and self.partial.stat().st_size >= size:
             self.rows, self.totals = rows, totals
-            return size
+            return size if rows else 0  # without rows, the header is written again
         if overwrite:
             return 0
         known = identity if isinstance(identity, dict) else {}

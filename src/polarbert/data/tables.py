@@ -82,11 +82,12 @@ def open_table(
             )
     if not start:
         raise DataError(f"{name}: is empty")
-    rest = _Prefixed(b"" if start == _UTF8_BOM else start, stream)
+    marked = start == _UTF8_BOM
+    rest = _Prefixed(b"" if marked else start, stream)
     # Bytes that are not UTF-8 become lone surrogates and are written back as the same bytes.
     text = io.TextIOWrapper(io.BufferedReader(rest), encoding="utf-8", errors="surrogateescape", newline="")
     if kind == "csv":
-        return CsvTable(text, name, text_column, added, delimiter)
+        return CsvTable(text, name, text_column, added, delimiter, marked)
     return JsonlTable(text, name, text_column, added)
 
 
@@ -112,11 +113,26 @@ def table_format(path: str, given: str | None) -> str:
 
 
 class CsvTable:
-    """Comma-separated values, or separated by tab, semicolon or bar."""
+    """Comma-separated values, or separated by tab, semicolon or bar.
 
-    def __init__(self, text: TextIO, name: str, text_column: str, added: Sequence[str], delimiter: str | None) -> None:
+    Args:
+        text: what stands behind the byte order mark.
+        marked: a byte order mark stood there; spreadsheets know UTF-8 by it, so the output has one too.
+        name, text_column, added, delimiter: see `open_table`.
+    """
+
+    def __init__(
+        self,
+        text: TextIO,
+        name: str,
+        text_column: str,
+        added: Sequence[str],
+        delimiter: str | None = None,
+        marked: bool = False,
+    ) -> None:
         csv.field_size_limit(_MAX_FIELD)
         self._name = name
+        self._mark = "\ufeff" if marked else ""
         first = text.readline()
         self._newline = "\r\n" if first.endswith("\r\n") else "\n"
         self._delimiter = delimiter or _find_delimiter(first)
@@ -152,7 +168,7 @@ class CsvTable:
 
     def header(self, added: Sequence[str]) -> str:
         """The header line."""
-        return self._format([*self.columns, *added])
+        return self._mark + self._format([*self.columns, *added])
 
     def line(self, row: Row, added: Mapping[str, object]) -> str:
         """A line: the row's cells, then the added ones; cells beyond the header's come last."""
@@ -171,8 +187,9 @@ class CsvTable:
 
     def _format(self, cells: Sequence[str]) -> str:
         out = io.StringIO()
-        csv.writer(out, delimiter=self._delimiter, lineterminator=self._newline).writerow(cells)
-        return out.getvalue()
+        csv.writer(out, delimiter=self._delimiter, lineterminator="\r\n").writerow(cells)
+        # Cells with either mark of a line's end are quoted only where the writer's own end has both.
+        return out.getvalue().removesuffix("\r\n") + self._newline
 
 
 class JsonlTable:
@@ -262,7 +279,7 @@ def refuse_taken(columns: Sequence[str], added: Sequence[str], name: str) -> Non
 
 def checked_row(cells: Any, text: str) -> Row:
     """A row with its text, or with what is wrong with the text."""
-    size = len(text.encode("utf-8", "surrogateescape"))
+    size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_TEXT_BYTES:
         return Row(cells, None, f"the text has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are read")
     bad = next((c for c in text if "\ud800" <= c <= "\udfff"), None)

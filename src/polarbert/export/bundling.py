@@ -102,7 +102,8 @@ def export_bundle(
         raise ExportError("export needs texts to calibrate on; give --texts FILE")
     model = BertForSequenceClassification.from_pretrained(source)
     if options.window > model.config.max_position_embeddings:
-        options = replace(options, window=model.config.max_position_embeddings)
+        window = model.config.max_position_embeddings
+        options = replace(options, window=window, overlap=min(options.overlap, window // 4))
     tokenizer = WordPieceTokenizer.from_directory(source)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise BundleError(
@@ -175,11 +176,12 @@ class _Workshop:
 
     def prove_int8(self, texts: Mapping[str, Sequence[str]], sets: Mapping[str, LabelledSet]) -> Proof:
         """The float graph against the int8 graph."""
-        chances = []
-        for graph in (FLOAT, INT8):
-            scorer = TextClassifier(self.bundle(graph), engine="onnxruntime")
-            chances.append({name: _score(scorer, part) for name, part in texts.items()})
-        return prove_int8(*chances, sets)
+        before, after = self._chances(FLOAT, texts), self._chances(INT8, texts)
+        return prove_int8(before, after, sets)
+
+    def _chances(self, graph: str, texts: Mapping[str, Sequence[str]]) -> dict[str, Probabilities]:
+        scorer = TextClassifier(self.bundle(graph), engine="onnxruntime")
+        return {name: _score(scorer, part) for name, part in texts.items()}
 
     def _save(self, name: str, graph: onnx.ModelProto) -> None:
         (self.folder / name).write_bytes(graph.SerializeToString(deterministic=True))
@@ -209,6 +211,8 @@ def _install(source: Path, target: Path, work: _Workshop, graph: str, report: Ex
     for name in CARRIED:
         if source != target and (source / name).is_file():
             _replace(source / name, target / name)
+    if source != target and not (source / "model.safetensors").is_file():
+        work.model.save_pretrained(target)  # its weights lie in several files; a bundle has them in one
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if not (target / name).is_file():
             _replace(work.folder / name, target / name)

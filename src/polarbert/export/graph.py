@@ -21,6 +21,7 @@ from polarbert.model.config import BertConfig
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9
+MAX_BIAS_STEPS = 2**30  # a bias counts in steps of its column's scale; the sum it joins must fit in 32 bits
 MASKED = -1e4  # added to the score of a padded position; exp() of it is 0 in float32
 
 Array = NDArray[Any]
@@ -29,10 +30,16 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Range:
-    """What values an activation takes, by calibration."""
+    """What values an activation takes, by calibration.
+
+    Attributes:
+        low, high: least and greatest value, `outliers` left out.
+        outliers: columns with far larger values than the others.
+    """
 
     low: float
     high: float
+    outliers: tuple[int, ...] = ()
 
     def scale_and_zero(self) -> tuple[np.float32, np.uint8]:
         """The step of 255 that covers the range and zero, and the step that stands for zero."""
@@ -66,22 +73,47 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
         return output
 
-    def linear(self, x: str, name: str, weight: Array, bias: Array) -> str:
-        """The product `x @ weight + bias`; in integers when the graph is quantised.
+    def linear(self, x: str, name: str, weight: Array, bias: Array, addend: str | None = None) -> str:
+        """The product `x @ weight + bias (+ addend)`; in integers when the graph is quantised.
+
+        A few columns of BERT's activations are ten times larger than all others. In one scale with them the others
+        would keep three or four bits, so those columns are multiplied in float (Dettmers et al. 2022, "LLM.int8()").
 
         Args:
             x: name of the input, (N, in).
             name: of the output, (N, out).
             weight: (in, out).
             bias: (out,).
+            addend: name of something of the output's shape to add, (N, out).
         """
         if x not in self.linear_inputs:
             self.linear_inputs.append(x)
         if not self.ranges:
             kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
-            return self.add("Gemm", [x, kernel, self.constant(f"{name}.bias", bias.astype(np.float32))], name)
+            product = self.add("Gemm", [x, kernel, self.constant(f"{name}.bias", bias.astype(np.float32))], f"{name}.mm")
+            return product if addend is None else self.add("Add", [product, addend], name)
+        outliers = list(self.ranges[x].outliers)
+        regular = weight.copy()
+        regular[outliers] = 0
+        product = self._integer_product(x, f"{name}.mm", regular, bias)
+        if outliers:
+            addend = self._float_product(x, f"{name}.outliers", weight[outliers], outliers, addend)
+        return product if addend is None else self.add("Add", [product, addend], name)
+
+    def _float_product(self, x: str, name: str, weight: Array, columns: list[int], addend: str | None) -> str:
+        picked = f"{x}.picked"
+        if picked not in self.quantised:
+            self.quantised[picked] = self.add(
+                "Gather", [x, self.constant(f"{x}.columns", np.array(columns))], picked, axis=1
+            )
+        kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
+        if addend is None:
+            return self.add("MatMul", [picked, kernel], name)
+        return self.add("Gemm", [picked, kernel, addend], name)
+
+    def _integer_product(self, x: str, name: str, weight: Array, bias: Array) -> str:
         scale, zero = self.ranges[x].scale_and_zero()
-        column_scale, integers = quantise_columns(weight)
+        column_scale, integers = quantise_columns(weight, np.abs(bias) / scale / MAX_BIAS_STEPS)
         kernel = self.add(
             "DequantizeLinear",
             [
@@ -93,7 +125,7 @@ class GraphBuilder:
             axis=1,
         )
         bias_scale = (scale * column_scale).astype(np.float32)
-        addend = self.add(
+        offset = self.add(
             "DequantizeLinear",
             [
                 self.constant(f"{name}.bias", np.round(bias / bias_scale).astype(np.int32)),
@@ -103,7 +135,7 @@ class GraphBuilder:
             f"{name}.bias.float",
             axis=0,
         )
-        return self.add("Gemm", [self._quantised(x, scale, zero), kernel, addend], name)
+        return self.add("Gemm", [self._quantised(x, scale, zero), kernel, offset], name)
 
     def _quantised(self, x: str, scale: np.float32, zero: np.uint8) -> str:
         if x not in self.quantised:
@@ -113,14 +145,14 @@ class GraphBuilder:
         return self.quantised[x]
 
 
-def quantise_columns(weight: Array) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Weights in steps of their column's own scale, from -63 to 63.
+def quantise_columns(weight: Array, least: Array | float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Weights in steps of their column's own scale, from -63 to 63; no scale is smaller than `least`.
 
     Seven bits, not eight: processors with AVX2 but no VNNI add two products of a byte of activation and a byte of
     weight in 16 bits, and 255 * 63 * 2 = 32,130 is the most that fits there without saturating.
     """
     largest = np.abs(weight).max(axis=0)
-    scale = np.maximum(largest / 63, 1e-10).astype(np.float32)
+    scale = np.maximum(np.maximum(largest / 63, least), 1e-10).astype(np.float32)
     return scale, np.clip(np.round(weight / scale), -63, 63).astype(np.int8)
 
 
@@ -191,13 +223,11 @@ def _mask(b: GraphBuilder) -> str:
 def _layer(b: GraphBuilder, config: BertConfig, w: Weights, number: int, x: str, mask: str) -> str:
     name, theirs = f"layer{number}", f"bert.layers.{number}"
     attended = _attention(b, config, w, f"{name}.attention", f"{theirs}.attention", x, mask)
-    x = b.add("Add", [attended, x], f"{name}.attention.sum")
-    x = _norm(b, config, w, x, f"{theirs}.attention_norm", f"{name}.attention.out")
+    x = _norm(b, config, w, attended, f"{theirs}.attention_norm", f"{name}.attention.out")
     expanded = b.linear(x, f"{name}.wide", w[f"{theirs}.intermediate.weight"].T, w[f"{theirs}.intermediate.bias"])
     activated = b.add("Gelu", [expanded], f"{name}.gelu")
-    narrow = b.linear(activated, f"{name}.narrow", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"])
-    x = b.add("Add", [narrow, x], f"{name}.sum")
-    return _norm(b, config, w, x, f"{theirs}.output_norm", f"{name}.out")
+    narrow = b.linear(activated, f"{name}.narrow", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"], x)
+    return _norm(b, config, w, narrow, f"{theirs}.output_norm", f"{name}.out")
 
 
 def _attention(b: GraphBuilder, config: BertConfig, w: Weights, name: str, theirs: str, x: str, mask: str) -> str:
@@ -219,7 +249,7 @@ def _attention(b: GraphBuilder, config: BertConfig, w: Weights, name: str, their
     mixed = b.add("MatMul", [shares, parts[2]], f"{name}.mixed")  # (B, A, T, D)
     together = b.add("Transpose", [mixed], f"{name}.together", perm=[0, 2, 1, 3])
     context = b.add("Reshape", [together, "to_rows"], f"{name}.context")  # (N, H)
-    return b.linear(context, f"{name}.projected", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"])
+    return b.linear(context, f"{name}.projected", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"], x)
 
 
 def _text_shape(b: GraphBuilder, heads: int, size: int) -> str:

@@ -123,6 +123,6 @@ def _prove_set(before: Probabilities, after: Probabilities, labelled: LabelledSe
 
 
 def _answers(chances: Probabilities, choices: tuple[int, ...] | None) -> NDArray[np.int64]:
-    if choices is None:
-        return chances.argmax(1)
-    return np.asarray(choices)[chances[:, list(choices)].argmax(1)]
+    columns = np.arange(chances.shape[1]) if choices is None else np.array(choices)
+    answers: NDArray[np.int64] = columns[chances[:, columns].argmax(1)]
+    return answers

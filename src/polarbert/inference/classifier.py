@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from polarbert.bundle import Bundle
 from polarbert.calibration import probabilities
-from polarbert.errors import UsageError
+from polarbert.errors import BundleError, UsageError
 from polarbert.inference.engine import Engine, load_engine
 from polarbert.inference.prediction import Prediction, make_prediction
 from polarbert.text import WordPieceTokenizer, cut_windows, is_wordless, join_segments
@@ -123,7 +123,12 @@ class Predictor:
         plan = plan_batches([len(window.ids) for window in windows], BATCH_TOKENS, seed=None)
 
         def compute(numbers: list[int]) -> None:
-            result[numbers] = self.engine.logits(*self._arrays([windows[n] for n in numbers]))
+            logits = self.engine.logits(*self._arrays([windows[n] for n in numbers]))
+            if logits.shape[1] != len(self.labels):
+                raise BundleError(
+                    f"{self.bundle.path}: the manifest names {len(self.labels)} labels, the graph has {logits.shape[1]}"
+                )
+            result[numbers] = logits
 
         if len(plan) == 1:
             compute(plan[0])
@@ -216,8 +221,6 @@ def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None) -> list[T
     Raises:
         UsageError: naming the position of the first element that is no text.
     """
-    if isinstance(texts, str | bytes):
-        raise UsageError("predict takes a list of texts; for one text write predict([text])")
     firsts = [_text(value, number, "texts") for number, value in enumerate(_values(texts))]
     if pairs is None:
         return [(first, None) for first in firsts]
@@ -228,8 +231,11 @@ def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None) -> list[T
 
 
 def _values(texts: Iterable[Any]) -> Iterable[Any]:
-    tolist: Callable[[], list[Any]] | None = getattr(texts, "tolist", None)  # numpy, pandas, pyarrow-like
-    return tolist() if tolist is not None else texts
+    tolist: Callable[[], Any] | None = getattr(texts, "tolist", None)  # numpy, pandas, pyarrow-like
+    values = texts if tolist is None else tolist()
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UsageError("predict takes a list of texts; for one text write predict([text])")
+    return values
 
 
 def _text(value: Any, number: int, name: str) -> str:

@@ -7,9 +7,11 @@ by side use two cores better than one batch cut in two.
 from __future__ import annotations
 
 import os
+import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,13 +80,11 @@ class OpenVinoEngine:
     def __init__(self, file: Path, threads: int) -> None:
         if find_spec("openvino") is None:
             raise MissingExtraError("The OpenVINO engine", "openvino")
-        import openvino
-
+        openvino = _openvino_without_telemetry()
         self.threads = threads
         settings = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         try:
-            core: Any = openvino.Core()
-            self._model = core.compile_model(str(file), "CPU", settings)
+            self._model = openvino.Core().compile_model(str(file), "CPU", settings)
         except RuntimeError as error:
             raise BundleError(f"{file}: OpenVINO cannot load the graph: {error}") from error
 
@@ -93,6 +93,18 @@ class OpenVinoEngine:
         feed = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         result = self._model.create_infer_request().infer(feed)["logits"]
         return np.array(result, dtype=np.float32)
+
+
+def _openvino_without_telemetry() -> Any:
+    """The module; while it is first imported it finds no telemetry package, which would report that over the network."""
+    modules = cast(dict[str, Any], sys.modules)
+    kept = "openvino_telemetry" in modules
+    modules.setdefault("openvino_telemetry", None)
+    try:
+        return import_module("openvino")
+    finally:
+        if not kept:
+            del modules["openvino_telemetry"]
 
 
 def load_engine(file: Path, threads: int = 0, engine: str | None = None) -> Engine:

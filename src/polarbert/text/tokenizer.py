@@ -53,7 +53,8 @@ class WordPieceTokenizer:
         backend.no_padding()
         self.backend = backend
         _check_special(token for token in SPECIAL[:4] if backend.token_to_id(token) is None)
-        self.pad_id, self.unk_id, self.cls_id, self.sep_id = (backend.token_to_id(t) for t in SPECIAL[:4])
+        ids = [number for token in SPECIAL[:4] if (number := backend.token_to_id(token)) is not None]
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id = ids
 
     @classmethod
     def from_directory(cls, path: str | Path) -> Self:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -51,8 +52,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     for file in new.iterdir():
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.exists():  # otherwise `old` is the last good one, and stays until the new one is in place
+        shutil.rmtree(old, ignore_errors=True)
         os.rename(folder, old)
     os.rename(new, folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -62,14 +63,18 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     """Restore the last complete checkpoint; None when there is none.
 
     Raises:
-        TrainingError: when the checkpoint does not fit the model.
+        TrainingError: when the checkpoint is damaged or does not fit the model.
     """
     old = folder.with_name(f"{folder.name}.old")
     found = next((place for place in (folder, old) if (place / "position.json").is_file()), None)
     if found is None:
         return None
-    tensors = load_file(str(found / "state.safetensors"))
-    torch.set_rng_state(tensors.pop("rng"))
+    try:
+        position = Position(**json.loads((found / "position.json").read_text("utf-8")))
+        tensors = load_file(str(found / "state.safetensors"))
+        random_state = tensors.pop("rng")
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise TrainingError(f"{found}: the checkpoint is damaged ({error}); start a new run directory") from error
     weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
     try:
         model.load_state_dict(weights)
@@ -82,5 +87,5 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
             _, number, field = name.split(".")
             moments.setdefault(int(number), {})[field] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
-    values = json.loads((found / "position.json").read_text("utf-8"))
-    return Position(**values)
+    torch.set_rng_state(random_state)
+    return position

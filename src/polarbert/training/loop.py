@@ -106,9 +106,10 @@ def _steps(
         position.tokens += tokens
         position.seconds += time.monotonic() - started
         now = time.monotonic()
-        if now - logged_at >= 5 or position.step == steps:
+        to_save = position.step in due or now - saved_at >= settings.checkpoint_seconds
+        if to_save or now - logged_at >= 5:
             mean = float(torch.stack(losses).mean())
-            if math.isnan(mean):
+            if not math.isfinite(mean):  # before anything is saved, so that the checkpoint stays a good one
                 raise TrainingError(f"step {position.step}: the loss is not a number; lower the learning rate")
             speed = (position.tokens - logged_tokens) / max(now - logged_at, 1e-9)
             record = {"step": position.step, "loss": mean, "rate": rate, "tokens_per_second": round(speed)}
@@ -117,7 +118,7 @@ def _steps(
             losses, logged_at, logged_tokens = [], now, position.tokens
         if position.step in due:
             _evaluate(model, task, run, position, progress)
-        if position.step in due or now - saved_at >= settings.checkpoint_seconds:
+        if to_save:
             save_checkpoint(run.checkpoint, model, optimizer, position)
             saved_at = time.monotonic()
 

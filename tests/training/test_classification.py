@@ -1,0 +1,108 @@
+"""The classification task: its loss, its figures, and what a binary label does not teach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from sklearn import metrics as reference
+
+from polarbert.model import BertForSequenceClassification
+from polarbert.training.batching import Example
+from polarbert.training.classification import ClassificationTask
+
+Toy = tuple[BertForSequenceClassification, ClassificationTask]
+
+
+@pytest.fixture
+def toy(make_toy: Callable[[], Toy]) -> Toy:
+    model, task = make_toy()
+    return model.eval(), task
+
+
+def test_the_loss_is_the_mean_cross_entropy_over_the_choices(toy: Toy) -> None:
+    model, task = toy
+    task.train = [Example([101, 7, 102], 0, (0, 2)), Example([101, 8, 9, 102], 1)]
+    first = model(torch.tensor([[101, 7, 102]])).logits[0, [0, 2]].log_softmax(0)[0]
+    second = model(torch.tensor([[101, 8, 9, 102]])).logits[0].log_softmax(0)[1]
+    loss, pieces = task.loss(model, [0, 1])
+    torch.testing.assert_close(loss, -(first + second) / 2)
+    assert pieces == 7
+
+
+def test_a_binary_label_gives_no_gradient_to_neutral(toy: Toy) -> None:
+    model, task = toy
+    numbers = [0, 1, 2, 3]
+    task.loss(model, numbers)[0].backward()
+    weight, bias = model.classifier.weight.grad, model.classifier.bias.grad
+    assert weight is not None
+    assert bias is not None
+    assert not bool(weight[1].any())
+    assert float(bias[1]) == 0.0
+    assert bool(weight[0].any())
+    assert bool(weight[2].any())
+
+    model.zero_grad()
+    task.train = [replace(task.train[number], choices=None) for number in numbers]
+    task.loss(model, numbers)[0].backward()
+    assert model.classifier.weight.grad is not None
+    assert bool(model.classifier.weight.grad[1].any())
+
+
+def test_gradients_stay_finite_where_classes_are_masked(toy: Toy) -> None:
+    model, task = toy
+    task.train = [Example([101, 7, 102], 2, (2,)), Example([101, 102], 0, (0, 2))]
+    task.loss(model, [0, 1])[0].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+def test_each_pass_has_a_plan_of_its_own_and_the_seed_fixes_it(toy: Toy) -> None:
+    _, task = toy
+    plans = [task.batches_in_epoch(epoch) for epoch in range(3)]
+    assert plans == [replace(task).batches_in_epoch(epoch) for epoch in range(3)]
+    numbers = list(range(len(task.train)))
+    assert plans[0] != plans[1] != plans[2]
+    assert plans[0] != replace(task, seed=2).batches_in_epoch(0)
+    assert all(sorted(number for batch in plan for number in batch) == numbers for plan in plans)
+
+
+def test_logits_come_in_input_order_whatever_the_batches(toy: Toy) -> None:
+    model, task = toy
+    examples = task.dev["toy"]
+    alone = np.stack([model(torch.tensor([e.ids])).logits[0].detach().numpy() for e in examples])
+    together = task.logits(model, examples)
+    np.testing.assert_allclose(together[:, [0, 2]], alone[:, [0, 2]], atol=1e-5)
+    assert bool(np.isneginf(together[:, 1]).all())
+
+
+def test_figures_are_those_of_scikit_learn_and_the_score_is_the_mean_macro_f1(toy: Toy) -> None:
+    model, task = toy
+    open_choice = [replace(example, choices=None) for example in task.train[:50]]
+    task.dev = {"binary": task.dev["toy"], "open": open_choice}
+    figures = task.evaluate(model)
+    for name, examples in task.dev.items():
+        truth, guess = [e.label for e in examples], task.logits(model, examples).argmax(1)
+        assert figures[f"{name}_accuracy"] == pytest.approx(reference.accuracy_score(truth, guess))
+        expected = reference.f1_score(truth, guess, average="macro", zero_division=0)
+        assert figures[f"{name}_macro_f1"] == pytest.approx(expected)
+        expected = reference.recall_score(truth, guess, labels=[0, 2], average="macro", zero_division=0)
+        assert figures[f"{name}_macro_recall"] == pytest.approx(expected)
+    assert figures["score"] == pytest.approx((figures["binary_macro_f1"] + figures["open_macro_f1"]) / 2)
+
+
+@torch.inference_mode()
+def test_what_is_saved_opens_in_a_transformers_pipeline(toy: Toy, tmp_path: Path) -> None:
+    model, task = toy
+    task.save(model, str(tmp_path))
+    pipeline: Any = transformers.pipeline("text-classification", model=str(tmp_path), top_k=None)
+    text = "the hotel was good and the food"
+    ids = [101, *task.tokenizer.encode([text])[0].ids, 102]
+    chances = model(torch.tensor([ids])).logits[0].softmax(0).tolist()
+    answers = {answer["label"]: answer["score"] for answer in pipeline([text])[0]}
+    assert answers == pytest.approx(dict(zip(model.labels, chances, strict=True)), abs=1e-5)
