@@ -63,14 +63,14 @@ def extreme_layer(file: Path, bits: int) -> Path:
     builder = GraphBuilder({"x": Range(0.0, 2.55)})
     weight = np.ones((SIZE, 32), dtype=np.float32)
     weight[:, 16:] = -1
-    builder.linear("x", "y", weight, np.zeros(32, np.float32))
+    y = builder.linear("x", "y", weight, np.zeros(32, np.float32))
     most = 2 ** (bits - 1) - 1
-    for name in ("y.weight", "y.weight.scale"):
+    for name in (f"{y}.weight", f"{y}.weight.scale"):
         stored = numpy_helper.to_array(builder.constants[name])
-        changed = np.sign(stored) * most if name == "y.weight" else np.full_like(stored, 1 / most)
+        changed = np.sign(stored) * most if name.endswith("weight") else np.full_like(stored, 1 / most)
         builder.constants[name].CopyFrom(numpy_helper.from_array(changed.astype(stored.dtype), name))
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", SIZE])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 32])]
+    outputs = [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["n", 32])]
     graph = helper.make_graph(builder.nodes, "layer", inputs, outputs, list(builder.constants.values()))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION

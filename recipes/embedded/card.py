@@ -43,6 +43,8 @@ LIMITS = """
 
 - English. Other languages get an answer, often a confident and wrong one; so does gibberish.
 - Three-star reviews are the hard part: what counts as neutral differs between collections and between people.
+- It misses plain praise at times, above all of places and people: "The staff were so kind and the room was spotless. We
+  will be back." comes out negative.
 - Sarcasm is mostly missed. One verdict a text: opposite verdicts on two aspects come out as a mixture.
 - Texts beyond the window are read in overlapping windows whose probabilities are averaged by length.
 - It was not tested for equal treatment of groups of people. Do not decide about persons with it.

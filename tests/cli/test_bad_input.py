@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("reviews.csv").write_bytes(GOOD)
     Path("folder").mkdir()
+    Path("folder/x.xlsx").write_bytes(b"PK")
     return tmp_path
 
 
@@ -85,7 +85,7 @@ def test_a_wrong_request(
     model = [] if "-m" in arguments else ["-m", str(bundle_dir)]
     assert_refused(command("score", *arguments, *model), code, *words)
     assert Path("reviews.csv").read_bytes() == GOOD
-    assert not Path("o.csv").exists()
+    assert sorted(file.name for file in here.iterdir()) == ["folder", "reviews.csv"]
 
 
 # Name of the case, content of the input, exit code, words of the message.
@@ -212,7 +212,7 @@ def test_a_corrupt_bundle_is_named(
     (own_bundle / name).write_bytes(content)
     ended = command(*arguments, "-m", own_bundle, *QUICK)
     assert_refused(ended, 1, f"{name}: is damaged or was changed")
-    assert not Path("o.csv").exists()
+    assert not list(here.glob("o.csv*"))
 
 
 @pytest.mark.parametrize("arguments", [["predict", "so great"], ["score", "reviews.csv", "-o", "o.csv"], ["info"]])
@@ -228,10 +228,3 @@ def test_a_newer_format_says_how_to_upgrade(
 def test_weights_without_a_graph_lead_to_export(command: Command, here: Path, trained_dir: Path) -> None:
     for arguments in (["predict", "so great"], ["score", "reviews.csv", "-o", "o.csv"], ["info"]):
         assert_refused(command(*arguments, "-m", trained_dir), 1, f"polarbert export {trained_dir}")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(command: Command, here: Path, bundle_dir: Path) -> None:
-    Path("folder").chmod(0o500)
-    ended = command("score", "reviews.csv", "-o", "folder/o.csv", "-m", bundle_dir)
-    assert_refused(ended, 1, "folder/o.csv.partial: cannot be written: Permission denied")

@@ -75,7 +75,7 @@ def narrow_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     observed = ObservingEngine.ranges
 
     def ranges(self: ObservingEngine) -> dict[str, Range]:
-        return {name: Range(span.low / 20, span.high / 20) for name, span in observed(self).items()}
+        return {name: Range(span.low / 20, span.high / 20, span.outliers) for name, span in observed(self).items()}
 
     monkeypatch.setattr(ObservingEngine, "ranges", ranges)
 

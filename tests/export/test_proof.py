@@ -87,7 +87,7 @@ def test_a_drop_in_one_set_is_refused_though_another_makes_up_for_it(truth: NDAr
     after = {"a": answers(with_wrong(truth, 20)), "b": answers(truth)}
     proof = prove_int8(before, after, {name: labelled(truth) for name in before})
     assert len(proof.problems) == 1
-    assert proof.problems[0].startswith("a: accuracy fell from 1.0000 to 0.9900, beyond two standard errors")
+    assert proof.problems[0].startswith("a: accuracy fell from 1.0000 to 0.9900, by more than two standard errors")
 
 
 def test_changes_that_cancel_are_within_two_standard_errors(truth: NDArray[np.int64]) -> None:

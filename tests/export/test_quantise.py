@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from polarbert.export.graph import IR_VERSION, OPSET, GraphBuilder, Range, quantise_columns
-from polarbert.export.quantise import ObservingEngine
+from polarbert.export.quantise import OUTLIERS_IN, ObservingEngine, column_range
 from polarbert.inference.engine import OnnxRuntimeEngine
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -22,7 +22,9 @@ pytest_plugins = ["tests.scoring_fixtures"]
 WEIGHTS = arrays(
     np.float32,
     st.tuples(st.integers(1, 8), st.integers(1, 5)),
-    elements=st.floats(-1e6, 1e6, width=32) | st.floats(-1e-6, 1e-6, width=32) | st.sampled_from([0.0, 1.0, -1.0]),
+    elements=st.floats(-1e6, 1e6, width=32)
+    | st.floats(-(2.0**-20), 2.0**-20, width=32)
+    | st.sampled_from([0.0, 1.0, -1.0]),
 )
 
 
@@ -72,15 +74,15 @@ def run_linear(tmp_path: Path, weight: NDArray[np.float32], bias: NDArray[np.flo
     import onnxruntime
 
     builder = GraphBuilder({"x": span})
-    builder.linear("x", "y", weight, bias)
+    y = builder.linear("x", "y", weight, bias)
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", weight.shape[0]])]
-    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", weight.shape[1]])]
+    outputs = [helper.make_tensor_value_info(y, TensorProto.FLOAT, ["n", weight.shape[1]])]
     graph = helper.make_graph(builder.nodes, "layer", inputs, outputs, list(builder.constants.values()))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    result: NDArray[np.float32] = session.run(["y"], {"x": x})[0]
+    result: NDArray[np.float32] = session.run([y], {"x": x})[0]
     return result
 
 
@@ -110,6 +112,35 @@ def test_the_bias_of_a_column_without_weights_survives(tmp_path: Path, size: flo
     bias = np.array([0.5, 2.0, -0.5], dtype=np.float32)
     y = run_linear(tmp_path, weight, bias, np.zeros((1, 8), np.float32), Range(-1.0, 1.0))
     np.testing.assert_allclose(y[0], bias, atol=0.01)
+
+
+def test_columns_that_stick_out_are_exact_and_leave_the_others_their_steps(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    weight = random.normal(0, 0.1, (64, 32)).astype(np.float32)
+    bias = random.normal(0, 0.1, 32).astype(np.float32)
+    x = random.uniform(-1, 1, (20, 64)).astype(np.float32)
+    x[:, [3, 40]] *= 100
+    exact = x @ weight + bias
+    kept = run_linear(tmp_path, weight, bias, x, Range(-1.0, 1.0, (3, 40)))
+    spread = run_linear(tmp_path, weight, bias, x, Range(-100.0, 100.0))
+    cut = run_linear(tmp_path, weight, bias, x, Range(-1.0, 1.0))
+    assert np.abs(kept - exact).mean() < 0.02
+    assert np.abs(spread - exact).mean() > 5 * np.abs(kept - exact).mean()
+    assert np.abs(cut - exact).mean() > 100 * np.abs(kept - exact).mean()
+
+
+COLUMN_ENDS = arrays(np.float32, (2, 3 * OUTLIERS_IN), elements=st.floats(0, 1000, width=32))
+
+
+@given(COLUMN_ENDS)
+def test_the_columns_with_the_largest_values_are_left_out_of_the_range(ends: NDArray[np.float32]) -> None:
+    span = column_range(-ends[0], ends[1])
+    largest = ends.max(axis=0)
+    rest = np.delete(np.arange(largest.size), span.outliers)
+    assert len(span.outliers) == 3
+    assert min(largest[list(span.outliers)]) >= max(largest[rest])
+    assert span.low == -ends[0][rest].max()
+    assert span.high == ends[1][rest].max()
 
 
 def test_observed_ranges_leave_out_padding(bundle_dir: Path, trained_dir: Path, tmp_path: Path) -> None:

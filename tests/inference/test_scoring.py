@@ -153,13 +153,13 @@ def test_the_prefix_stands_before_every_added_name(model: SentimentModel) -> Non
     assert list(row)[3:] == [f"model_{name}" for name in NAMES]
 
 
-# One batch of 1000 short texts needs several calls of the engine, so every number lies somewhere inside a block.
+# Numbers are batches of the run that is interrupted, negative ones from the end of a whole run. A block takes several.
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-@pytest.mark.parametrize("stop_at", [(0,), (3,), (9, 0, 5), (17, 4)])
+@pytest.mark.parametrize("stop_at", [(0,), (3,), (-5, 0, 1), (-1, 0)])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     spied: Spied, bundle_dir: Path, tmp_path: Path, kind: str, stop_at: tuple[int, ...]
 ) -> None:
-    model, _ = spied
+    model, spy = spied
     texts = many(3 * BLOCK_ROWS + 200)
     texts[5] = texts[1500] = "not utf-8 \udcff"
     data = table(texts)
@@ -167,10 +167,13 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
         lines = [json.dumps({"text": text, "id": n}, ensure_ascii=False) for n, text in enumerate(texts)]
         data = "\n".join([*lines[:2000], "broken {", *lines[2000:]]).encode("utf-8", "surrogateescape")
     whole, totals = scored(model, data, kind)
+    batches = len(spy.batches)
 
     target = tmp_path / f"out.{kind}"
     for number in stop_at:
-        model.engine = SpyEngine(load_engine(bundle_dir / model.bundle.graph, 1, "onnxruntime"), fail_at=number)
+        model.engine = SpyEngine(
+            load_engine(bundle_dir / model.bundle.graph, 1, "onnxruntime"), fail_at=number % batches
+        )
         with pytest.raises(KeyboardInterrupt):
             run(model, data, Journal(target, {"input": "in"}), kind)
         assert not target.exists()

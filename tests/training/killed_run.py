@@ -22,7 +22,7 @@ def main() -> None:
     examples = [
         Example([2, *draw.choices(range(5, 65), k=draw.randint(2, 20)), 3], draw.choice([0, 1])) for _ in range(200)
     ]
-    settings = TrainSettings(epochs=12, batch_tokens=128, precision="fp32", evaluations=4, checkpoint_seconds=0.0)
+    settings = TrainSettings(epochs=6, batch_tokens=128, precision="fp32", evaluations=4, checkpoint_seconds=0.0)
     torch.manual_seed(3)
     config = BertConfig.tiny(vocab_size=len(vocab), hidden_size=16, intermediate_size=32)
     model = BertForSequenceClassification(config, ["no", "yes"])

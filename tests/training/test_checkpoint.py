@@ -125,6 +125,14 @@ def test_a_second_crash_at_the_worst_moment_loses_nothing(folder: Path, monkeypa
         assert load_checkpoint(folder, *trained(0)) == Position(step=1)
 
 
+def test_an_old_checkpoint_left_by_a_crash_is_in_nobodys_way(folder: Path) -> None:
+    save_checkpoint(folder, *trained(1), Position(step=1))
+    shutil.copytree(folder, folder.with_name("checkpoint.old"))
+    save_checkpoint(folder, *trained(2), Position(step=2))
+    assert load_checkpoint(folder, *trained(0)) == Position(step=2)
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_half_a_checkpoint_beside_the_last_one_is_not_read(folder: Path) -> None:
     save_checkpoint(folder, *trained(1), Position(step=1))
     shutil.copytree(folder, folder.with_name("checkpoint.new"))

@@ -133,7 +133,7 @@ def test_killed_twice_and_resumed_it_ends_in_the_same_weights(tmp_path: Path) ->
     script = [sys.executable, str(Path(__file__).with_name("killed_run.py"))]
     subprocess.run([*script, str(tmp_path / "whole")], check=True)
     killed = tmp_path / "killed"
-    for until in (5, 60):
+    for until in (5, 40):
         process = subprocess.Popen([*script, str(killed)])
         while position(killed) < until and process.poll() is None:
             time.sleep(0.002)

@@ -44,20 +44,20 @@ def score(
 
     Example: polarbert score reviews.csv -o scored.csv --text-column review
     """
-    kind = table_format(table, kind)
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
     if as_json and output == "-":
         raise UsageError("--json prints the summary on stdout, where -o - writes the rows; choose one of them")
     source = _open_input(table)
+    kind = table_format(table, kind)
     _refuse_same_file(table, output)
     bundle = Bundle.open(resolve(model))
     columns = ScoreColumns(bundle.labels, prefix)
     rows = open_table(source, table, kind, text_column, columns.names(), delimiter)
     asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter}
     about = {"version": polarbert.__version__, "model": bundle.fingerprint(), "engine": engine_name(engine)}
-    sink = _open_output(output, overwrite, about | _about_input(table) | asked)
     predictor = make_predictor(bundle, threads, engine)
+    sink = _open_output(output, overwrite, about | _about_input(table) | asked)
     if sink.rows:
         note(f"{output}: going on after {sink.rows:,} rows", quiet)
     started = time.monotonic()
@@ -69,7 +69,7 @@ def score(
         raise
     except BaseException:  # interrupted from outside
         if isinstance(sink, Journal):
-            note(f"{output}: stopped; {sink.rows:,} rows are kept, and the same command goes on from there")
+            note(f"{output}: stopped; {sink.kept_rows():,} rows are kept, and the same command goes on from there")
         raise
     seconds = time.monotonic() - started
     if as_json:
@@ -112,17 +112,18 @@ def _open_output(name: str, overwrite: bool, identity: dict[str, object]) -> Sin
     path = Path(name)
     if path.is_dir():
         raise UsageError(f"{name}: is a folder; name a file in it")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+    is_special = path.exists() and not stat.S_ISREG(path.stat().st_mode)
+    if is_special or path.is_relative_to("/dev"):  # /dev/stdout may lead to a file, but its folder is no place to write
         return Stream(path.open("wb", buffering=0), name)
     return Journal(path, identity, overwrite)
 
 
 def _about_input(name: str) -> dict[str, object]:
-    """What tells this input from another."""
-    if name == "-":
-        return {"input": name}
+    """What tells this input from another. A pipe is never the same twice, so no run goes on with another's rows."""
     path = Path(name)
-    status = path.stat()
+    status = None if name == "-" else path.stat()
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return {"input": name, "input time": time.time_ns()}
     return {"input": str(path.resolve()), "input size": status.st_size, "input time": status.st_mtime_ns}
 
 

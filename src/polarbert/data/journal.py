@@ -115,6 +115,13 @@ class Journal:
         """See `Sink.read_back`; read it before the next write."""
         return self.partial.open("r", encoding="utf-8", errors="surrogateescape", newline="")
 
+    def kept_rows(self) -> int:
+        """Rows that are on the disk; right also when a signal broke `write` off between the disk and `rows`."""
+        try:
+            return int(json.loads(self.state.read_text("utf-8"))["rows"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return self.rows
+
     def finish(self) -> None:
         """Put the output in its place."""
         with _disk_errors(str(self.target), f"The rows are complete in {self.partial}"):

@@ -90,7 +90,8 @@ class GraphBuilder:
             self.linear_inputs.append(x)
         if not self.ranges:
             kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
-            product = self.add("Gemm", [x, kernel, self.constant(f"{name}.bias", bias.astype(np.float32))], f"{name}.mm")
+            offset = self.constant(f"{name}.bias", bias.astype(np.float32))
+            product = self.add("Gemm", [x, kernel, offset], f"{name}.mm")
             return product if addend is None else self.add("Add", [product, addend], name)
         outliers = list(self.ranges[x].outliers)
         regular = weight.copy()

@@ -96,7 +96,7 @@ class OpenVinoEngine:
 
 
 def _openvino_without_telemetry() -> Any:
-    """The module; while it is first imported it finds no telemetry package, which would report that over the network."""
+    """The module, imported while the package that would report the import over the network cannot be found."""
     modules = cast(dict[str, Any], sys.modules)
     kept = "openvino_telemetry" in modules
     modules.setdefault("openvino_telemetry", None)

@@ -90,7 +90,8 @@ class BertSelfAttention(nn.Module):
         return self.output(mixed.transpose(1, 2).flatten(2)), weights  # (B, T, H)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.heads, -1))  # (B, T, A, D)
+        return heads.transpose(1, 2)
 
 
 class BertLayer(nn.Module):

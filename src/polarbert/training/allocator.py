@@ -21,4 +21,4 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 2**28))
-    return sum(mallopt(name, value) for name, value in settings) == len(settings)
+    return [mallopt(name, value) for name, value in settings] == [1] * len(settings)

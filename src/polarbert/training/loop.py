@@ -149,7 +149,7 @@ def _step(
         group["lr"] = rate
     with precision():
         loss, tokens = task.loss(model, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
@@ -179,7 +179,7 @@ def make_precision(model: nn.Module, precision: str) -> Any:
 def has_bf16(device: str) -> bool:
     """True where bf16 matrix products are computed by the hardware rather than imitated."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         flags = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
