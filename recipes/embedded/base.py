@@ -49,7 +49,7 @@ def with_symbols(base: Path, target: Path) -> Path:
     with torch.no_grad():
         for symbol, words in symbols().items():
             number = tokenizer.backend.token_to_id(symbol)
-            if vocab[number].startswith("[unused"):
+            if number is not None and vocab[number].startswith("[unused"):
                 pieces = torch.tensor(plain.encode([words])[0].ids)
                 encoder.embeddings.word.weight[number] = encoder.embeddings.word.weight[pieces].mean(0)
     encoder.save_pretrained(target)

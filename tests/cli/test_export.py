@@ -36,7 +36,7 @@ def test_a_directory_becomes_a_bundle_in_place(command: Command, own_model: Path
     assert json.loads(ended.out)["precision"] == "int8"
     assert "float graph: 256 texts" in ended.err
     assert "int8 graph: 1,050 texts" in ended.err
-    assert f"{own_model}: scores with a int8 graph" in ended.err
+    assert f"{own_model}: scores in int8" in ended.err
     assert Bundle.open(own_model).task == "sentiment"
     assert command("predict", "so great", "--model", own_model, *QUICK).out.startswith("positive")
 

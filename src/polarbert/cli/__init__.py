@@ -67,4 +67,6 @@ def _end(message: str | None, code: int) -> NoReturn:
 
 
 def _stop(number: int, _: FrameType | None) -> None:
+    for known in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(known, signal.SIG_IGN)  # one is enough: a second would break off the orderly end
     raise Stopped(number)

@@ -48,7 +48,7 @@ def export(
     report = export_bundle(source, output or source, found, options=options, note=lambda line: note(line, quiet))
     if as_json:
         print(json.dumps(report.to_dict()))
-    note(f"{report.path}: scores with a {report.precision} graph", quiet)
+    note(f"{report.path}: scores in {report.precision}", quiet)
 
 
 def _read_texts(path: Path, column: str) -> list[str]:
