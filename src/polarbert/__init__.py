@@ -33,7 +33,7 @@ def load(
     Args:
         model: None for the embedded model; a bundle directory; or a Hub id such as "org/name".
         threads: processor threads; 0 for as many as the process may use.
-        engine: "onnxruntime" or "openvino"; None takes OpenVINO where it is installed.
+        engine: "onnxruntime" (also None) or "openvino", which needs the extra `[openvino]`.
 
     Returns:
         By the bundle's task, a `SentimentModel` or a `TextClassifier`; both may be shared between threads.

@@ -15,9 +15,7 @@ Model = Annotated[
     ),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 for as many as there are.")]
-Engine = Annotated[
-    str | None, typer.Option("--engine", help="onnxruntime or openvino; the faster one installed unless given.")
-]
+Engine = Annotated[str | None, typer.Option("--engine", help="onnxruntime (unless given) or openvino.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 

@@ -50,7 +50,7 @@ class Predictor:
     Args:
         bundle: which model.
         threads: processor threads; 0 for as many as the process may use.
-        engine: "onnxruntime", "openvino", or None for the faster one installed.
+        engine: "onnxruntime" (also None) or "openvino".
 
     Raises:
         BundleError: when the bundle is damaged.
