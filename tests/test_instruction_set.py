@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tests.scoring_fixtures import load, sentences
 
-from polarbert.export.graph import IR_VERSION, OPSET, GraphBuilder, Range
+from polarbert.export.graph import IR_VERSION, OPSET, ColumnRanges, GraphBuilder
 from polarbert.inference.engine import load_engine
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -60,7 +60,7 @@ def emulator() -> str:
 
 def extreme_layer(file: Path, bits: int) -> Path:
     """A layer whose weights, in `bits` bits, are all at an end of their range."""
-    builder = GraphBuilder({"x": Range(0.0, 2.55)})
+    builder = GraphBuilder({"x": ColumnRanges(np.zeros(SIZE), np.full(SIZE, 2.55))})
     weight = np.ones((SIZE, 32), dtype=np.float32)
     weight[:, 16:] = -1
     y = builder.linear("x", "y", weight, np.zeros(32, np.float32))

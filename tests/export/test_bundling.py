@@ -16,7 +16,7 @@ from polarbert.bundle import Bundle
 from polarbert.calibration import probabilities
 from polarbert.errors import BundleError, ExportError
 from polarbert.export.bundling import ExportOptions, export_bundle
-from polarbert.export.graph import Range
+from polarbert.export.graph import ColumnRanges
 from polarbert.export.proof import LabelledSet
 from polarbert.export.quantise import ObservingEngine
 from polarbert.inference.classifier import SentimentModel
@@ -74,8 +74,8 @@ def narrow_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibration goes wrong: activations are cut at a twentieth of what they are."""
     observed = ObservingEngine.ranges
 
-    def ranges(self: ObservingEngine) -> dict[str, Range]:
-        return {name: Range(span.low / 20, span.high / 20, span.outliers) for name, span in observed(self).items()}
+    def ranges(self: ObservingEngine) -> dict[str, ColumnRanges]:
+        return {name: span.scaled(1 / 20) for name, span in observed(self).items()}
 
     monkeypatch.setattr(ObservingEngine, "ranges", ranges)
 

@@ -22,6 +22,8 @@ from polarbert.model.config import BertConfig
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9
 MAX_BIAS_STEPS = 2**30  # a bias counts in steps of its column's scale; the sum it joins must fit in 32 bits
+SMOOTHING = 0.65  # how much of the spread of an input's columns its weights take over; 1 would be all of it
+OUTLIERS_IN = 192  # one column in so many of the widest activation is multiplied in float: 8 of 1536
 MASKED = -1e4  # added to the score of a padded position; exp() of it is 0 in float32
 
 Array = NDArray[Any]
@@ -29,21 +31,33 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Range:
-    """What values an activation takes, by calibration.
+class ColumnRanges:
+    """What values the columns of an activation take, by calibration.
 
     Attributes:
-        low, high: least and greatest value, `outliers` left out.
-        outliers: columns with far larger values than the others.
+        lows, highs: (columns,) least and greatest value of each column.
     """
 
-    low: float
-    high: float
-    outliers: tuple[int, ...] = ()
+    lows: Array
+    highs: Array
 
-    def scale_and_zero(self) -> tuple[np.float32, np.uint8]:
-        """The step of 255 that covers the range and zero, and the step that stands for zero."""
-        low, high = min(self.low, 0.0), max(self.high, 0.0)
+    @property
+    def reach(self) -> Array:
+        """(columns,) greatest absolute value of each column."""
+        return np.maximum(-self.lows, self.highs)
+
+    def scaled(self, factors: Array | float) -> ColumnRanges:
+        """The ranges once each column is multiplied by its factor, above 0."""
+        return ColumnRanges(self.lows * factors, self.highs * factors)
+
+    def largest(self, count: int) -> list[int]:
+        """The `count` columns that reach farthest, in ascending order."""
+        return sorted(np.argsort(-self.reach, kind="stable")[:count].tolist())
+
+    def scale_and_zero(self, without: Sequence[int] = ()) -> tuple[np.float32, np.uint8]:
+        """The step of 255 that covers zero and all columns but some, and the step that stands for zero."""
+        kept = np.delete(np.arange(len(self.lows)), np.array(without, dtype=np.int64))
+        low, high = min(float(self.lows[kept].min()), 0.0), max(float(self.highs[kept].max()), 0.0)
         scale = max((high - low) / 255, 1e-8)
         return np.float32(scale), np.uint8(round(-low / scale))
 
@@ -56,10 +70,9 @@ class GraphBuilder:
         ranges: by name of the activation; empty for a float graph. Every weight layer's input needs one otherwise.
     """
 
-    ranges: Mapping[str, Range] = field(default_factory=dict)
+    ranges: Mapping[str, ColumnRanges] = field(default_factory=dict)
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    quantised: dict[str, str] = field(default_factory=dict)
     linear_inputs: list[str] = field(default_factory=list)
 
     def constant(self, name: str, value: Array) -> str:
@@ -73,11 +86,10 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
         return output
 
-    def linear(self, x: str, name: str, weight: Array, bias: Array, addend: str | None = None) -> str:
+    def linear(
+        self, x: str, name: str, weight: Array, bias: Array, addend: str | None = None, outliers: int = 0
+    ) -> str:
         """The product `x @ weight + bias (+ addend)`; in integers when the graph is quantised.
-
-        A few columns of BERT's activations are ten times larger than all others. In one scale with them the others
-        would keep three or four bits, so those columns are multiplied in float (Dettmers et al. 2022, "LLM.int8()").
 
         Args:
             x: name of the input, (N, in).
@@ -85,35 +97,48 @@ class GraphBuilder:
             weight: (in, out).
             bias: (out,).
             addend: name of something of the output's shape to add, (N, out).
+            outliers: so many columns of `x`, those with the largest values, are multiplied in float and keep the steps
+                of the others small (Dettmers et al. 2022, "LLM.int8()"). Needs an addend, which their product joins.
         """
-        if x not in self.linear_inputs:
-            self.linear_inputs.append(x)
         if not self.ranges:
-            kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
-            offset = self.constant(f"{name}.bias", bias.astype(np.float32))
-            product = self.add("Gemm", [x, kernel, offset], f"{name}.mm")
-            return product if addend is None else self.add("Add", [product, addend], name)
-        outliers = list(self.ranges[x].outliers)
-        regular = weight.copy()
-        regular[outliers] = 0
-        product = self._integer_product(x, f"{name}.mm", regular, bias)
-        if outliers:
-            addend = self._float_product(x, f"{name}.outliers", weight[outliers], outliers, addend)
+            product = self._float_layer(x, f"{name}.mm", weight, bias)
+        else:
+            columns = self.ranges[x].largest(0 if addend is None else outliers)
+            regular = weight.copy()
+            regular[columns] = 0
+            product = self._integer_layer(x, f"{name}.mm", regular, bias, columns)
+            if columns and addend is not None:
+                addend = self._outlier_product(x, f"{name}.outliers", weight[columns], columns, addend)
         return product if addend is None else self.add("Add", [product, addend], name)
 
-    def _float_product(self, x: str, name: str, weight: Array, columns: list[int], addend: str | None) -> str:
-        picked = f"{x}.picked"
-        if picked not in self.quantised:
-            self.quantised[picked] = self.add(
-                "Gather", [x, self.constant(f"{x}.columns", np.array(columns))], picked, axis=1
-            )
+    def smoothed(self, x: str, weight: Array) -> tuple[str, Array]:
+        """Move the spread of the columns of `x` into `weight` (in, out): the same product, easier in integers.
+
+        Returns:
+            The name of `x` with its columns divided, and the weight with its rows multiplied; in a float graph, both as
+            they were.
+        """
+        if not self.ranges:
+            return x, weight
+        factors = smoothing_factors(self.ranges[x].reach, weight)
+        inverse = (1 / factors).astype(np.float32)
+        divided = self.add("Mul", [x, self.constant(f"{x}.smoothing", inverse)], f"{x}.smoothed")
+        self.ranges = {**self.ranges, divided: self.ranges[x].scaled(inverse)}
+        return divided, weight * factors[:, None]
+
+    def _float_layer(self, x: str, name: str, weight: Array, bias: Array) -> str:
+        if x not in self.linear_inputs:
+            self.linear_inputs.append(x)
         kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
-        if addend is None:
-            return self.add("MatMul", [picked, kernel], name)
+        return self.add("Gemm", [x, kernel, self.constant(f"{name}.bias", bias.astype(np.float32))], name)
+
+    def _outlier_product(self, x: str, name: str, weight: Array, columns: list[int], addend: str) -> str:
+        picked = self.add("Gather", [x, self.constant(f"{x}.columns", np.array(columns))], f"{x}.picked", axis=1)
+        kernel = self.constant(f"{name}.weight", weight.astype(np.float32))
         return self.add("Gemm", [picked, kernel, addend], name)
 
-    def _integer_product(self, x: str, name: str, weight: Array, bias: Array) -> str:
-        scale, zero = self.ranges[x].scale_and_zero()
+    def _integer_layer(self, x: str, name: str, weight: Array, bias: Array, without: Sequence[int]) -> str:
+        scale, zero = self.ranges[x].scale_and_zero(without)
         column_scale, integers = quantise_columns(weight, np.abs(bias) / scale / MAX_BIAS_STEPS)
         kernel = self.add(
             "DequantizeLinear",
@@ -139,11 +164,9 @@ class GraphBuilder:
         return self.add("Gemm", [self._quantised(x, scale, zero), kernel, offset], name)
 
     def _quantised(self, x: str, scale: np.float32, zero: np.uint8) -> str:
-        if x not in self.quantised:
-            parameters = [self.constant(f"{x}.scale", np.array(scale)), self.constant(f"{x}.zero", np.array(zero))]
-            steps = self.add("QuantizeLinear", [x, *parameters], f"{x}.steps")
-            self.quantised[x] = self.add("DequantizeLinear", [steps, *parameters], f"{x}.rounded")
-        return self.quantised[x]
+        parameters = [self.constant(f"{x}.scale", np.array(scale)), self.constant(f"{x}.zero", np.array(zero))]
+        steps = self.add("QuantizeLinear", [x, *parameters], f"{x}.steps")
+        return self.add("DequantizeLinear", [steps, *parameters], f"{x}.rounded")
 
 
 def quantise_columns(weight: Array, least: Array | float = 0.0) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
@@ -157,11 +180,23 @@ def quantise_columns(weight: Array, least: Array | float = 0.0) -> tuple[NDArray
     return scale, np.clip(np.round(weight / scale), -63, 63).astype(np.int8)
 
 
+def smoothing_factors(reach: Array, weight: Array) -> NDArray[np.float32]:
+    """(in,) what to divide an input's columns by, so that all reach about as far (Xiao et al. 2023, "SmoothQuant").
+
+    Args:
+        reach: (in,) greatest absolute value of each column.
+        weight: (in, out), whose rows are multiplied by the same factors.
+    """
+    strength = np.maximum(np.abs(weight).max(axis=1), 1e-5)
+    factors = np.maximum(reach, 1e-5) ** SMOOTHING / strength ** (1 - SMOOTHING)
+    return np.asarray(factors / np.exp(np.log(factors).mean()), dtype=np.float32)
+
+
 def build_graph(
     config: BertConfig,
     weights: Weights,
     labels: Sequence[str],
-    ranges: Mapping[str, Range] | None = None,
+    ranges: Mapping[str, ColumnRanges] | None = None,
     observe: bool = False,
 ) -> onnx.ModelProto:
     """The ONNX graph of a sequence classifier.
@@ -225,18 +260,27 @@ def _layer(b: GraphBuilder, config: BertConfig, w: Weights, number: int, x: str,
     name, theirs = f"layer{number}", f"bert.layers.{number}"
     attended = _attention(b, config, w, f"{name}.attention", f"{theirs}.attention", x, mask)
     x = _norm(b, config, w, attended, f"{theirs}.attention_norm", f"{name}.attention.out")
-    expanded = b.linear(x, f"{name}.wide", w[f"{theirs}.intermediate.weight"].T, w[f"{theirs}.intermediate.bias"])
+    even, kernel = b.smoothed(x, w[f"{theirs}.intermediate.weight"].T)
+    expanded = b.linear(even, f"{name}.wide", kernel, w[f"{theirs}.intermediate.bias"])
     activated = b.add("Gelu", [expanded], f"{name}.gelu")
-    narrow = b.linear(activated, f"{name}.narrow", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"], x)
+    kernel, bias = w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"]
+    narrow = b.linear(activated, f"{name}.narrow", kernel, bias, x, outliers=len(kernel) // OUTLIERS_IN)
     return _norm(b, config, w, narrow, f"{theirs}.output_norm", f"{name}.out")
 
 
 def _attention(b: GraphBuilder, config: BertConfig, w: Weights, name: str, theirs: str, x: str, mask: str) -> str:
     heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
     shrink = 1 / math.sqrt(size)  # the scores' scale, moved into the query's weights
-    kernels = [w[f"{theirs}.query.weight"].T * shrink, w[f"{theirs}.key.weight"].T, w[f"{theirs}.value.weight"].T]
-    biases = [w[f"{theirs}.query.bias"] * shrink, w[f"{theirs}.key.bias"], w[f"{theirs}.value.bias"]]
-    qkv = b.linear(x, f"{name}.qkv", np.concatenate(kernels, axis=1), np.concatenate(biases))  # (N, 3H)
+    value, value_bias = w[f"{theirs}.value.weight"].T, w[f"{theirs}.value.bias"]
+    out = w[f"{theirs}.output.weight"].T
+    if b.ranges:  # the context is a mean of values, so the value's own weights can smooth it
+        factors = smoothing_factors(b.ranges[f"{name}.context"].reach, out)
+        value, value_bias, out = value / factors, value_bias / factors, out * factors[:, None]
+        b.ranges = {**b.ranges, f"{name}.context": b.ranges[f"{name}.context"].scaled(1 / factors)}
+    kernels = [w[f"{theirs}.query.weight"].T * shrink, w[f"{theirs}.key.weight"].T, value]
+    biases = [w[f"{theirs}.query.bias"] * shrink, w[f"{theirs}.key.bias"], value_bias]
+    even, kernel = b.smoothed(x, np.concatenate(kernels, axis=1))
+    qkv = b.linear(even, f"{name}.qkv", kernel, np.concatenate(biases))  # (N, 3H)
     split_heads = b.constant("split_heads", np.array([-1, 3 * heads, size]))
     rows = b.add("Reshape", [qkv, split_heads], f"{name}.rows")  # (N, 3A, D)
     by_text = b.add("Reshape", [rows, _text_shape(b, heads, size)], f"{name}.texts")  # (B, T, 3A, D)
@@ -250,7 +294,7 @@ def _attention(b: GraphBuilder, config: BertConfig, w: Weights, name: str, their
     mixed = b.add("MatMul", [shares, parts[2]], f"{name}.mixed")  # (B, A, T, D)
     together = b.add("Transpose", [mixed], f"{name}.together", perm=[0, 2, 1, 3])
     context = b.add("Reshape", [together, "to_rows"], f"{name}.context")  # (N, H)
-    return b.linear(context, f"{name}.projected", w[f"{theirs}.output.weight"].T, w[f"{theirs}.output.bias"], x)
+    return b.linear(context, f"{name}.projected", out, w[f"{theirs}.output.bias"], x)
 
 
 def _text_shape(b: GraphBuilder, heads: int, size: int) -> str:

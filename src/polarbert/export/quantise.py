@@ -10,10 +10,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from polarbert.export.graph import Range
+from polarbert.export.graph import ColumnRanges
 from polarbert.inference.engine import Ids
-
-OUTLIERS_IN = 96  # one column in so many is multiplied in float: 4 of 384, 16 of 1536
 
 Columns = NDArray[np.float32]
 
@@ -54,20 +52,6 @@ class ObservingEngine:
         result: NDArray[np.float32] = logits
         return result
 
-    def ranges(self) -> dict[str, Range]:
-        """The range of each activation, and its columns that stick out."""
-        return {name: column_range(self.lows[name], self.highs[name]) for name in self.lows}
-
-
-def column_range(lows: Columns, highs: Columns) -> Range:
-    """The range of all columns but the few with the largest values, and which those are.
-
-    Args:
-        lows: (columns,) least value of each.
-        highs: (columns,) greatest value of each.
-    """
-    largest = np.maximum(-lows, highs)
-    order = np.argsort(-largest, kind="stable")
-    outliers, regular = order[: len(order) // OUTLIERS_IN], order[len(order) // OUTLIERS_IN :]
-    columns = tuple(sorted(int(column) for column in outliers))
-    return Range(float(lows[regular].min()), float(highs[regular].max()), columns)
+    def ranges(self) -> dict[str, ColumnRanges]:
+        """The range of each column of each activation."""
+        return {name: ColumnRanges(self.lows[name], self.highs[name]) for name in self.lows}
