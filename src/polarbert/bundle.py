@@ -11,21 +11,23 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import category
 
 from polarbert.calibration import Calibration
 from polarbert.errors import BundleError
+from polarbert.files import read_bounded, reason, write_whole
 
 MANIFEST = "polarbert.json"
 FORMAT = 1
 TASKS = ("sentiment", "classification")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_MAX_MANIFEST_BYTES = 1_000_000
+MAX_JSON_BYTES = 1_000_000  # of a manifest or a configuration
+MAX_LABEL = 200
 _Kind = TypeVar("_Kind")
 
 
@@ -80,13 +82,25 @@ class Bundle:
                 checksums=dict(values["checksums"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise BundleError(f"{directory / MANIFEST}: field missing or of the wrong kind: {error}") from error
+            raise BundleError(
+                f"{directory / MANIFEST}: field missing or of the wrong kind: {error}. Copy or export the bundle again"
+            ) from error
         bundle._check()
         return bundle
 
     def write(self) -> None:
         """Write polarbert.json with fresh checksums of every file in the directory."""
-        files = sorted(f.name for f in self.path.iterdir() if f.is_file() and f.name != MANIFEST)
+        write_whole(self.path / MANIFEST, self.manifest())
+
+    def manifest(self, staged: Mapping[str, Path] | None = None, without: str = "") -> bytes:
+        """The content of polarbert.json, with fresh checksums of every file in the directory.
+
+        Args:
+            staged: files that are about to get the place of, or to join, those in the directory, by name.
+            without: name of a file that is about to go.
+        """
+        found = {file.name: file for file in self.path.iterdir() if file.is_file() and file.suffix != ".tmp"}
+        files = found | dict(staged or {})
         values = {
             "format": FORMAT,
             "task": self.task,
@@ -98,11 +112,9 @@ class Bundle:
             },
             "limits": {"window": self.window, "overlap": self.overlap},
             "provenance": self.provenance,
-            "checksums": {name: _sha256(self.path / name) for name in files},
+            "checksums": {name: _sha256(files[name]) for name in sorted(files) if name not in (MANIFEST, without)},
         }
-        temporary = self.path / f"{MANIFEST}.tmp"
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(temporary, self.path / MANIFEST)
+        return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
     def verify(self, names: Sequence[str] | None = None) -> None:
         """Compare files with their checksums; all of them unless `names` says which.
@@ -116,16 +128,32 @@ class Bundle:
                 raise BundleError(f"{file}: has no checksum in {MANIFEST}; export the model again")
             if not file.is_file():
                 raise BundleError(f"{file}: is missing; copy or export the bundle again")
-            if _sha256(file) != self.checksums[name]:
+            try:
+                found = _sha256(file)
+            except OSError as error:
+                raise BundleError(f"{file}: cannot be read: {reason(error)}; make it readable or copy it") from error
+            if found != self.checksums[name]:
                 raise BundleError(
                     f"{file}: is damaged or was changed (its checksum differs); copy or export the bundle again"
                 )
 
-    def fingerprint(self) -> str:
-        """A short name for exactly this model: changes when any file that takes part in scoring changes."""
-        parts = [self.checksums.get(name, "") for name in (self.graph, "tokenizer.json")]
+    def fingerprint(self, network: str | None = None) -> str:
+        """A short name for exactly this model: changes when any file that takes part in scoring changes.
+
+        Args:
+            network: name of the file that computes; the graph unless given.
+        """
+        parts = [self.checksums.get(name, "") for name in (network or self.graph, "tokenizer.json")]
         rest = (self.labels, self.calibration, self.window, self.overlap)
         return hashlib.sha256(repr((parts, rest)).encode("utf-8")).hexdigest()[:16]
+
+    def network_size(self, name: str) -> float:
+        """A size of the network by its name in config.json; infinite where that does not say."""
+        try:
+            values = json.loads(read_bounded(self.path / "config.json", MAX_JSON_BYTES, BundleError))
+            return float(int(values[name]))
+        except (BundleError, ValueError, LookupError, TypeError, RecursionError, OverflowError):
+            return math.inf
 
     def _check(self) -> None:
         problems = []
@@ -133,6 +161,8 @@ class Bundle:
             problems.append(f"task {self.task!r} is none of {', '.join(TASKS)}")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             problems.append("labels must be two or more different names")
+        if not all(map(_is_label, self.labels)):
+            problems.append(f"a label is blank, has more than {MAX_LABEL} characters or control characters")
         if not _is_file_name(self.graph):
             problems.append("the graph lies outside the directory")
         if not all(map(_is_file_name, self.checksums)):
@@ -143,8 +173,10 @@ class Bundle:
             problems.append("unsure_below must lie between 0 and 1")
         if self.window < 8 or not 0 <= self.overlap < self.window - 3:
             problems.append("window and overlap do not fit together")
+        if self.window > (positions := self.network_size("max_position_embeddings")):
+            problems.append(f"the window of {self.window} pieces is wider than the network's {positions:.0f} positions")
         if problems:
-            raise BundleError(f"{self.path / MANIFEST}: {'; '.join(problems)}")
+            raise BundleError(f"{self.path / MANIFEST}: {'; '.join(problems)}. Copy or export the bundle again")
 
 
 def resolve(name: str | Path | None) -> Path:
@@ -160,10 +192,14 @@ def resolve(name: str | Path | None) -> Path:
     path = Path(name)
     if path.exists():
         if not path.is_dir():
-            raise BundleError(f"{path}: a model is a directory, and this is a file")
+            raise BundleError(f"{path}: a model is a directory, and this is a file; name the directory")
         return path
+    if path.is_symlink():
+        raise BundleError(f"{path}: is a link that leads nowhere; name the directory of the model itself")
     if not HUB_ID.fullmatch(str(name)):
-        raise BundleError(f"{path}: no such model directory")
+        raise BundleError(
+            f"{path}: no such model directory. Name one that polarbert export made, or none for the embedded model"
+        )
     return _download(str(name))
 
 
@@ -181,21 +217,24 @@ def _manifest(directory: Path) -> dict[str, Any]:
     file = directory / MANIFEST
     if not directory.is_dir():
         raise BundleError(f"{directory}: no such model directory")
-    if not file.is_file():
-        if (directory / "config.json").is_file():
-            raise BundleError(
-                f"{directory}: has weights but no graph that can score. Make one: polarbert export {directory}"
-            )
-        raise BundleError(f"{directory}: not a model directory (it has no {MANIFEST})")
     try:
-        if file.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise BundleError(f"{file}: larger than any manifest can be")
-        values = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found, trained = file.is_file(), (directory / "config.json").is_file()
+    except OSError as error:
+        raise BundleError(f"{file}: cannot be read: {reason(error)}; make it readable or copy the model") from error
+    if not found and trained:
+        raise BundleError(
+            f"{directory}: has weights but no graph that can score. Make one: polarbert export {directory}"
+        )
+    if not found:
+        raise BundleError(f"{directory}: not a model directory (it has no {MANIFEST}). Name one that has")
+    try:
+        values = json.loads(read_bounded(file, MAX_JSON_BYTES, BundleError))
+        json.dumps(values, ensure_ascii=False).encode("utf-8")  # halves of a character could not be shown to anybody
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{file}: cannot be read as JSON: {error}") from error
     number = values.get("format") if isinstance(values, dict) else None
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise BundleError(f"{file}: not a Polarbert manifest (no format number)")
+        raise BundleError(f"{file}: not a Polarbert manifest (no format number); copy or export the bundle again")
     if number > FORMAT:
         raise BundleError(
             f"{file}: format {number} is newer than this Polarbert understands ({FORMAT}). "
@@ -211,7 +250,11 @@ def _typed(value: Any, kind: type[_Kind]) -> _Kind:
 
 
 def _is_file_name(name: str) -> bool:
-    return Path(name).name == name and name != ".."
+    return bool(name) and Path(name).name == name and name != ".." and len(name.encode("utf-8")) <= 255
+
+
+def _is_label(name: str) -> bool:
+    return bool(name.strip()) and len(name) <= MAX_LABEL and not any(category(c) == "Cc" for c in name)
 
 
 def _sha256(file: Path) -> str:

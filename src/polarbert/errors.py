@@ -38,11 +38,22 @@ class TrainingError(PolarbertError):
 
 
 class MissingExtraError(PolarbertError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed, or is installed and cannot be loaded.
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f'{what} needs the optional dependencies "{extra}", which are not installed. '
-            f'Install them with: pip install "polarbert[{extra}]"'
-        )
+    Args:
+        what: what needs it.
+        extra: the name under which Polarbert installs it.
+        problem: why it cannot be loaded though it is there.
+    """
+
+    def __init__(self, what: str, extra: str, problem: object = None) -> None:
+        pip = f'pip install "polarbert[{extra}]"'
+        if problem is None:
+            state, fix = "are not installed", f"Install them with: {pip}"
+        else:
+            state, fix = (
+                f"are installed but cannot be loaded ({problem})",
+                f"Install them again: {pip} --force-reinstall",
+            )
+        super().__init__(f'{what} needs the optional dependencies "{extra}", which {state}. {fix}')
         self.extra = extra

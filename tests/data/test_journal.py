@@ -22,7 +22,7 @@ def interrupted(target: Path, blocks: list[str]) -> None:
     """A run that wrote these blocks, a row each but for the first, and died."""
     journal = Journal(target, ABOUT)
     for number, block in enumerate(blocks):
-        journal.write(block, min(number, 1), {"rows": number})
+        journal.write(block.encode(), min(number, 1), {"rows": number})
     del journal
 
 
@@ -33,8 +33,8 @@ def target(tmp_path: Path) -> Path:
 
 def test_the_output_appears_when_it_is_complete(target: Path) -> None:
     journal = Journal(target, ABOUT)
-    journal.write("head\n", 0, {})
-    journal.write("one\ntwo\n", 2, {"rows": 2})
+    journal.write(b"head\n", 0, {})
+    journal.write(b"one\ntwo\n", 2, {"rows": 2})
     assert not target.exists()
     assert partial(target).read_text() == "head\none\ntwo\n", "a block is in the file as soon as it is written"
     journal.finish()
@@ -47,8 +47,8 @@ def test_an_interrupted_run_is_continued_where_it_stopped(target: Path) -> None:
     journal = Journal(target, ABOUT)
     assert (journal.rows, journal.totals) == (2, {"rows": 2})
     with journal.read_back() as earlier:
-        assert earlier.read() == "head\none\ntwo\n"
-    journal.write("three\n", 1, {"rows": 3})
+        assert earlier.read() == b"head\none\ntwo\n"
+    journal.write(b"three\n", 1, {"rows": 3})
     journal.finish()
     assert target.read_text() == "head\none\ntwo\nthree\n"
 
@@ -66,15 +66,15 @@ def test_a_run_that_died_behind_the_header_starts_with_it_again(target: Path) ->
     interrupted(target, ["head\n"])
     journal = Journal(target, ABOUT)
     assert journal.rows == 0
-    journal.write("head\n", 0, {})
-    journal.write("one\n", 1, {"rows": 1})
+    journal.write(b"head\n", 0, {})
+    journal.write(b"one\n", 1, {"rows": 1})
     journal.finish()
     assert target.read_text() == "head\none\n"
 
 
 def test_bytes_that_are_no_utf8_are_written_as_they_were(target: Path) -> None:
     journal = Journal(target, ABOUT)
-    journal.write(b"caf\xe9\n".decode("utf-8", "surrogateescape"), 1, {})
+    journal.write(b"caf\xe9\n", 1, {})
     journal.finish()
     assert target.read_bytes() == b"caf\xe9\n"
 
@@ -90,7 +90,7 @@ def test_a_finished_output_is_not_replaced_unasked(target: Path) -> None:
 def test_an_output_is_replaced_at_the_end_alone(target: Path) -> None:
     target.write_text("precious\n")
     journal = Journal(target, ABOUT, overwrite=True)
-    journal.write("new\n", 1, {})
+    journal.write(b"new\n", 1, {})
     assert target.read_text() == "precious\n"
     journal.finish()
     assert target.read_text() == "new\n"
@@ -136,11 +136,11 @@ def test_the_state_says_how_many_rows_and_bytes_count(target: Path) -> None:
 def test_a_second_run_is_refused_and_does_the_first_no_harm(target: Path, blocks: list[str], overwrite: bool) -> None:
     first = Journal(target, ABOUT)
     for number, block in enumerate(blocks):
-        first.write(block, min(number, 1), {})
+        first.write(block.encode(), min(number, 1), {})
     other = ABOUT | {"model": "m2"} if overwrite else ABOUT
     with pytest.raises(DataError, match="another run is writing it"):
         Journal(target, other, overwrite)
-    first.write("last\n", 1, {})
+    first.write(b"last\n", 1, {})
     first.finish()
     assert target.read_text() == "".join(blocks) + "last\n"
 
@@ -150,10 +150,30 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         Journal(tmp_path / "nowhere" / "out.csv", ABOUT)
 
 
+def test_a_link_that_leads_nowhere_is_refused(target: Path) -> None:
+    for leads_to in ("out.csv", "nowhere"):
+        target.unlink(missing_ok=True)
+        target.symlink_to(leads_to)
+        with pytest.raises(UsageError, match=r"out\.csv: is a link that leads nowhere; remove it"):
+            Journal(target, ABOUT)
+        assert target.is_symlink()
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"the folder .*file does not exist"):
+        Journal(tmp_path / "file" / "out.csv", ABOUT)
+
+
+def test_a_name_too_long_for_its_account_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written: File name too long.*name an output"):
+        Journal(tmp_path / ("x" * 250), ABOUT)
+
+
 def test_a_stream_gets_its_rows_at_once() -> None:
     taken = io.BytesIO()
     stream = Stream(taken, "stdout")
-    stream.write("caf\udce9\n", 1, {})
+    stream.write(b"caf\xe9\n", 1, {})
     assert taken.getvalue() == b"caf\xe9\n"
     with pytest.raises(UsageError, match="cannot be read back"):
         stream.read_back()
@@ -164,4 +184,4 @@ def test_a_full_device_is_a_clear_error() -> None:
     with Path("/dev/full").open("wb", buffering=0) as device:
         stream = Stream(device, "/dev/full")
         with pytest.raises(DataError, match="/dev/full: cannot be written: the disk is full"):
-            stream.write("row\n", 1, {})
+            stream.write(b"row\n", 1, {})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polarbert.data import tables
+from polarbert.data import csv_table
 from polarbert.data.tables import MAX_TEXT_BYTES, Row, open_table, table_format
 from polarbert.errors import DataError, UsageError
 
@@ -25,7 +25,7 @@ def pass_through(data: bytes, kind: str, delimiter: str | None = None) -> bytes:
     """The output for `data` when every row gets the same answer."""
     table = open_table(io.BytesIO(data), "in", kind, "text", ADDED, delimiter)
     lines = [table.header(ADDED), *(table.line(row, ANSWER) for row in table.rows())]
-    return "".join(lines).encode("utf-8", "surrogateescape")
+    return b"".join(lines)
 
 
 def rows_of(data: bytes, kind: str = "csv") -> list[Row]:
@@ -54,7 +54,7 @@ CELLS = (
 
 @settings(max_examples=300)
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(CELLS, min_size=n, max_size=n), min_size=1, max_size=5)),
-       st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n"]))  # fmt: skip
+       st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]))  # fmt: skip
 def test_every_cell_of_a_csv_comes_out_as_it_was(cells: list[list[str]], delimiter: str, end: str) -> None:
     header = HEADER[: len(cells[0])]
     out = pass_through(print_csv([header, *cells], delimiter, end), "csv", delimiter)
@@ -109,7 +109,7 @@ def test_a_ragged_row_keeps_all_its_cells_and_says_what_is_wrong(cells: list[str
     assert ragged.text is None
     assert f"{len(cells)} fields, the header has 3" in str(ragged.problem)
     assert fine.text == "fine"
-    out = parse_csv(table.line(ragged, ANSWER).encode("utf-8", "surrogateescape"))[0]
+    out = parse_csv(table.line(ragged, ANSWER))[0]
     padded = [*cells, "", "", ""][:3]
     assert out == [*padded, *IN_CSV, *cells[3:]]
 
@@ -117,8 +117,8 @@ def test_a_ragged_row_keeps_all_its_cells_and_says_what_is_wrong(cells: list[str
 def test_the_added_columns_are_read_back() -> None:
     data = b'text,id\n"a, b",1\nlong,1,2,3\nc,2\n'
     table = open_table(io.BytesIO(data), "in", "csv", "text", ADDED)
-    written = table.header(ADDED) + "".join(table.line(row, ANSWER) for row in table.rows())
-    assert list(table.read_back(io.StringIO(written, newline=""), ADDED)) == [dict(zip(ADDED, IN_CSV, strict=True))] * 3
+    written = table.header(ADDED) + b"".join(table.line(row, ANSWER) for row in table.rows())
+    assert list(table.read_back(io.BytesIO(written), ADDED)) == [dict(zip(ADDED, IN_CSV, strict=True))] * 3
 
 
 JSON_VALUES = st.recursive(
@@ -167,8 +167,8 @@ def test_an_empty_object_gets_the_fields_too() -> None:
         ('{"text": "never closed', "line 2: not JSON"),
         ("plain words", "line 2: not JSON"),
         ('{"text": "two"} {"text": "objects"}', "line 2: not JSON"),
-        ("[" * 100_000, "line 2: not JSON"),
-        ('"a string"', "line 2: not JSON"),
+        ("[" * 100_000, "line 2: not JSON (nested too deeply)"),
+        ('"a string"', "line 2: not a JSON object"),
         ("[1, 2]", "line 2: not a JSON object"),
         ("7", "line 2: not a JSON object"),
         ('{"text": "a", "label": "mine"}', "line 2: has a field 'label' already"),
@@ -231,19 +231,25 @@ def test_a_text_over_a_megabyte_is_not_read(kind: str) -> None:
 
 def test_a_quotation_mark_never_closed_is_named_by_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     before = csv.field_size_limit()
-    monkeypatch.setattr(tables, "_MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_table, "MAX_FIELD", 1000)
     try:
-        with pytest.raises(DataError, match=r"in, line 4: not readable as CSV .*may never be closed"):
+        with pytest.raises(
+            DataError, match=r"in, line 3: a quotation mark opens here and is not closed within 1,000 characters"
+        ):
             rows_of(b'text,id\nfine,1\n"never closed,2\n' + b"x" * 2000 + b"\n")
     finally:
         csv.field_size_limit(before)
 
 
 def test_what_a_quotation_mark_swallows_is_kept() -> None:
-    fine, rest = rows_of(b'text,id\nfine,1\n"never closed,2\nnext,3\n')
+    data = b'text,id\nfine,1\n"closed\nquote","open\nquote,2\nnext,3\n'
+    table = open_table(io.BytesIO(data), "in", "csv", "text", ADDED)
+    fine, rest = table.rows()
     assert fine.text == "fine"
-    assert rest.cells == ["never closed,2\nnext,3\n"]
-    assert "1 fields, the header has 2" in str(rest.problem)
+    assert rest.text is None
+    assert rest.cells == ["closed\nquote", "open\nquote,2\nnext,3\n"]
+    assert str(rest.problem) == "line 4: a quotation mark opens here and is never closed"
+    assert str(table.fault).startswith("in, line 4: a quotation mark opens here and is never closed")
 
 
 @pytest.mark.parametrize(
@@ -253,8 +259,11 @@ def test_what_a_quotation_mark_swallows_is_kept() -> None:
         (b"", "jsonl", DataError, "in: is empty"),
         (b"\n\ntext\n", "csv", DataError, "the first line is blank"),
         (b",,\na,b,c\n", "csv", DataError, "the first line is blank"),
-        ("text\nfine\n".encode("utf-16"), "csv", DataError, "iconv -f UTF-16 -t UTF-8"),
+        ("text\nfine\n".encode("utf-16"), "csv", DataError, "in: is UTF-16, not UTF-8. Say --encoding utf-16"),
         (b"\xfe\xff\x00t", "csv", DataError, "is UTF-16, not UTF-8"),
+        ("text\nfine\n".encode("utf-32"), "csv", DataError, "is UTF-32, not UTF-8. Say --encoding utf-32"),
+        ("text,id\nfine".encode("utf-16-le"), "csv", DataError, "Say --encoding utf-16-le"),
+        ("text,id\nfine".encode("utf-16-be"), "csv", DataError, "Say --encoding utf-16-be"),
         (
             b"Texte,id\na,1\n",
             "csv",
@@ -296,3 +305,101 @@ def test_the_format_follows_the_name_unless_given(path: str, given_format: str |
 def test_an_unknown_format_names_the_known_ones(path: str, given_format: str | None) -> None:
     with pytest.raises(UsageError, match=r"csv.*jsonl"):
         table_format(path, given_format)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_every_kind_of_line_end_ends_a_row_and_is_kept(kind: str, end: str) -> None:
+    lines = ["text,id", "one,1", "two,2"] if kind == "csv" else ['{"text": "one"}', '{"text": "two"}']
+    data = end.join(lines).encode() + end.encode()
+    assert [row.text for row in rows_of(data, kind)] == ["one", "two"]
+    out = pass_through(data, kind).decode()
+    assert out.split(end)[-1] == ""
+    assert len(out.split(end)) == len(lines) + 1
+    assert set(out) & set("\r\n") == set(end)
+
+
+def test_a_line_end_inside_a_name_is_not_taken_for_that_of_the_rows() -> None:
+    out = pass_through(b'"my\rid",text\n1,fine\n', "csv")
+    assert out == b'"my\rid",text,label,confidence,unsure,n_tokens,error\n1,fine,positive,0.750000,false,3,\n'
+
+
+def test_a_header_whose_quotation_mark_is_never_closed_is_refused() -> None:
+    with pytest.raises(DataError, match="in, line 1: a quotation mark opens here and is never closed"):
+        rows_of(b'text,"id\n1,2\n3,4\n')
+
+
+def test_many_columns_are_held_for_few_rows_at_a_time() -> None:
+    names = ["text", *(f"c{number}" for number in range(100_000))]
+    line = "fine" + "," * 100_000 + "\n"
+    table = open_table(io.BytesIO((",".join(names) + "\n" + line * 3).encode()), "in", "csv", "text", ADDED)
+    rows = list(table.rows())
+    assert [row.text for row in rows] == ["fine"] * 3
+    assert rows[0].size > 5_000_000
+    assert table.line(rows[0], ANSWER).decode() == line.rstrip() + ",positive,0.750000,false,3,\n"
+    with pytest.raises(UsageError, match="no column 'c'") as raised:
+        open_table(io.BytesIO((",".join(names) + "\n").encode()), "in", "csv", "c")
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"text": "a", "text": "b"}', "has the field 'text' more than once"),
+        ('{"text": "a", "te\\u0078t": "b", "x": "\\"text\\""}', None),
+        ('{"text": "a", "x": {"text": "b", "text": "c"}}', None),
+        ('{"text": NaN}', "'text' is float, not text"),
+        ('{"text": -Infinity}', "'text' is float, not text"),
+        ('{"text": ' + "9" * 5000 + "}", "'text' is float, not text"),
+        ('{"text": "a", "id": ' + "9" * 5000 + "}", None),
+        ('{"text": "a", "id": NaN}', None),
+        ('{"text": {"text": "a"}}', "'text' is dict, not text"),
+        ('{"text": "a\0b"}', "line 2: not JSON (Invalid control character"),
+        ('{"text": "a", "x": "half \\ud83d"}', None),
+        ('{"text": "a", "x": ' + "[" * 50_000 + "]" * 50_000 + "}", "line 2: not JSON (nested too deeply)"),
+    ],
+)
+def test_odd_json_is_a_row_or_a_problem_of_its_row(line: str, words: str | None) -> None:
+    first, odd, last = rows_of(f'{{"text": "a"}}\n{line}\n{{"text": "z"}}\n'.encode(), "jsonl")
+    assert (first.text, last.text) == ("a", "z")
+    assert odd.problem is None if words is None else words in str(odd.problem)
+    out = pass_through(f'{{"text": "a"}}\n{line}\n'.encode(), "jsonl").split(b"\n")[1].decode()
+    assert out.startswith(line[:-1]) or json.loads(out)["line"] == line
+
+
+@pytest.mark.parametrize("start", ["[\n", '[{"text": "a"},\n', '[ {"text": "a"} ]\n', "\n\n  [\n"])
+def test_a_json_array_is_named_with_the_way_out(start: str) -> None:
+    with pytest.raises(DataError, match=r"in: holds one JSON array, .*jq -c '\.\[\]' in"):
+        rows_of(start.encode(), "jsonl")
+
+
+def test_the_columns_of_jsonl_are_those_of_its_first_line_with_content() -> None:
+    table = open_table(io.BytesIO(b'\n \n{"text": "a", "stars": 5}\n'), "in", "jsonl", "text")
+    assert list(table.columns) == ["text", "stars"]
+    with pytest.raises(UsageError, match=r"no column 'txt'\. Did you mean 'text'"):
+        open_table(io.BytesIO(b'\n{"text": "a"}\n'), "in", "jsonl", "txt")
+
+
+def test_a_cell_is_its_text_or_nothing() -> None:
+    table = open_table(io.BytesIO(b"text,stars\nfine,007\nragged\n"), "in", "csv", "text", also=["stars"])
+    fine, ragged = table.rows()
+    assert [table.cell(fine, name) for name in table.columns] == ["fine", "007"]
+    assert (table.cell(ragged, "text"), table.cell(ragged, "stars")) == ("ragged", None)
+    with pytest.raises(UsageError, match=r"no column 'star'\. Did you mean 'stars'"):
+        table.cell(fine, "star")
+
+
+def test_a_cell_of_jsonl_is_as_json_has_it() -> None:
+    line = '{"text": "a", "n": 5, "f": 1.50, "b": true, "none": null, "nan": NaN, "s": " x ", "l": [1, "é"]}'
+    table = open_table(io.BytesIO(f"{line}\n[1]\n".encode()), "in", "jsonl", "text")
+    row, broken = table.rows()
+    assert [table.cell(row, name) for name in "n f b none nan s l missing".split()] == [
+        *["5", "1.5", "true", None, None, " x ", '[1, "é"]', None]
+    ]
+    assert table.cell(broken, "n") is None
+
+
+@pytest.mark.parametrize(("data", "kind"), [(b"text,id\na,1\n", "csv"), (b'{"text": "a", "id": 1}\n', "jsonl")])
+def test_columns_that_will_be_asked_for_are_looked_for_at_once(data: bytes, kind: str) -> None:
+    with pytest.raises(UsageError, match="no column 'stars'"):
+        open_table(io.BytesIO(data), "in", kind, "text", also=["stars"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from tests.scoring_fixtures import LABELS, SpyEngine, sentences
 
 from polarbert.data.journal import Journal, Sink, Stream
 from polarbert.data.tables import open_table
+from polarbert.errors import DataError
 from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import load_engine
 from polarbert.inference.scoring import BLOCK_ROWS, Memory, ScoreColumns, score_table
@@ -26,9 +29,12 @@ NAMES = "label confidence polarity unsure p_negative p_neutral p_positive n_toke
 Spied = tuple[SentimentModel, SpyEngine]
 
 
-def run(model: SentimentModel, data: bytes, sink: Sink, kind: str = "csv", prefix: str = "") -> dict[str, int]:
+def run(
+    model: SentimentModel, data: bytes, sink: Sink, kind: str = "csv", prefix: str = "", encoding: str | None = None
+) -> dict[str, int]:
     columns = ScoreColumns(model.labels, prefix)
-    return score_table(model, open_table(io.BytesIO(data), "in", kind, "text", columns.names()), sink, columns)
+    rows = open_table(io.BytesIO(data), "in", kind, "text", columns.names(), encoding=encoding)
+    return score_table(model, rows, sink, columns)
 
 
 def scored(model: SentimentModel, data: bytes, kind: str = "csv", prefix: str = "") -> tuple[bytes, dict[str, int]]:
@@ -41,10 +47,14 @@ def records(out: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(out.decode("utf-8", "surrogateescape"), newline="")))
 
 
-def table(texts: Sequence[str]) -> bytes:
+def printed(texts: Sequence[str]) -> str:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\n").writerows([["id", "text"], *([f"{n:04}", t] for n, t in enumerate(texts))])
-    return out.getvalue().encode("utf-8", "surrogateescape")
+    return out.getvalue()
+
+
+def table(texts: Sequence[str]) -> bytes:
+    return printed(texts).encode("utf-8", "surrogateescape")
 
 
 def many(count: int) -> list[str]:
@@ -153,8 +163,33 @@ def test_the_prefix_stands_before_every_added_name(model: SentimentModel) -> Non
     assert list(row)[3:] == [f"model_{name}" for name in NAMES]
 
 
+def as_jsonl(texts: Sequence[str]) -> bytes:
+    lines = [json.dumps({"text": text, "id": n}, ensure_ascii=False) for n, text in enumerate(texts)]
+    return "\n".join([*lines[:2000], "broken {", *lines[2000:]]).encode("utf-8", "surrogateescape")
+
+
+def as_parquet(texts: Sequence[str]) -> bytes:
+    out = io.BytesIO()
+    encoded = pa.array([text.encode("utf-8", "surrogateescape") for text in texts])
+    columns = {"text": encoded, "id": range(len(texts)), "kind": pa.array(["a", None] * (len(texts) // 2))}
+    pq.write_table(pa.table(columns), out, row_group_size=700)
+    return out.getvalue()
+
+
+def as_utf16(texts: Sequence[str]) -> bytes:
+    return printed(texts).replace("\udcff", "\ud800").encode("utf-16", "surrogatepass")
+
+
+KINDS: dict[str, tuple[str, str | None, Callable[[Sequence[str]], bytes]]] = {
+    "csv": ("csv", None, table),
+    "csv in UTF-16": ("csv", "utf-16", as_utf16),
+    "jsonl": ("jsonl", None, as_jsonl),
+    "parquet": ("parquet", None, as_parquet),
+}
+
+
 # Numbers are batches of the run that is interrupted, negative ones from the end of a whole run. A block takes several.
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stop_at", [(0,), (3,), (-5, 0, 1), (-1, 0)])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     spied: Spied, bundle_dir: Path, tmp_path: Path, kind: str, stop_at: tuple[int, ...]
@@ -162,25 +197,70 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     model, spy = spied
     texts = many(3 * BLOCK_ROWS + 200)
     texts[5] = texts[1500] = "not utf-8 \udcff"
-    data = table(texts)
-    if kind == "jsonl":
-        lines = [json.dumps({"text": text, "id": n}, ensure_ascii=False) for n, text in enumerate(texts)]
-        data = "\n".join([*lines[:2000], "broken {", *lines[2000:]]).encode("utf-8", "surrogateescape")
-    whole, totals = scored(model, data, kind)
-    batches = len(spy.batches)
+    form, encoding, write = KINDS[kind]
+    data = write(texts)
+    columns = ScoreColumns(model.labels)
+    assemble = open_table(io.BytesIO(data), "in", form, "text", encoding=encoding).assembler(columns.types())
 
-    target = tmp_path / f"out.{kind}"
+    def go_on(name: str) -> tuple[Path, dict[str, int]]:
+        target = tmp_path / name
+        return target, run(model, data, Journal(target, {"input": "in"}, assemble=assemble), form, encoding=encoding)
+
+    whole, totals = go_on("whole")
+    assert totals["errors"] == 2 + (kind == "jsonl")
+    batches = len(spy.batches)
     for number in stop_at:
         model.engine = SpyEngine(
             load_engine(bundle_dir / model.bundle.graph, 1, "onnxruntime"), fail_at=number % batches
         )
         with pytest.raises(KeyboardInterrupt):
-            run(model, data, Journal(target, {"input": "in"}), kind)
-        assert not target.exists()
+            go_on("out")
+        assert not (tmp_path / "out").exists()
     model.engine = load_engine(bundle_dir / model.bundle.graph, 1, "onnxruntime")
-    journal = Journal(target, {"input": "in"})
-    assert run(model, data, journal, kind) == totals
-    assert target.read_bytes() == whole
+    target, again = go_on("out")
+    assert again == totals
+    assert target.read_bytes() == whole.read_bytes()
+    if kind == "parquet":
+        read = pq.read_table(target)
+        assert read.select(["text", "id", "kind"]).equals(pq.read_table(io.BytesIO(data)))
+        assert read.column("unsure").null_count == 2
+
+
+def test_a_table_that_is_not_the_one_begun_is_refused(model: SentimentModel, tmp_path: Path) -> None:
+    """The same name, size and time, and yet another content."""
+    target = tmp_path / "out.csv"
+    journal = Journal(target, {})
+    with pytest.raises(KeyboardInterrupt):
+        score_interrupted(model, table(["so great"] * 1500), journal)
+    del journal
+    for data in (table(["so great"] * 10), table([])):
+        with pytest.raises(DataError, match="not those of this input; start anew with --overwrite"):
+            run(model, data, Journal(target, {}))
+
+
+def score_interrupted(model: SentimentModel, data: bytes, journal: Journal) -> None:
+    columns = ScoreColumns(model.labels)
+
+    def stop(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    rows = open_table(io.BytesIO(data), "in", "csv", "text", columns.names())
+    score_table(model, rows, journal, columns, stop)
+
+
+def test_rows_of_many_cells_are_held_few_at_a_time(model: SentimentModel) -> None:
+    seen: list[int] = []
+    columns = ScoreColumns(model.labels)
+    data = "text" + "".join(f",c{number}" for number in range(50_000)) + "\n" + ("so great" + "," * 50_000 + "\n") * 25
+    rows = open_table(io.BytesIO(data.encode()), "in", "csv", "text", columns.names())
+    score_table(model, rows, Stream(io.BytesIO(), "out"), columns, seen.append)
+    assert seen == [10, 20, 25]
+
+
+def test_the_types_are_those_of_the_values(model: SentimentModel) -> None:
+    columns = ScoreColumns(LABELS)
+    values = columns.values(model.predict(["so great"])[0]) | {"error": ""}
+    assert {name: type(value) for name, value in values.items()} == columns.types()
 
 
 def test_progress_counts_the_rows_done(model: SentimentModel) -> None:

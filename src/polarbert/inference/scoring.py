@@ -9,11 +9,13 @@ from typing import Any
 
 from polarbert.data.journal import Sink
 from polarbert.data.tables import Row, Table
+from polarbert.errors import DataError
 from polarbert.inference.classifier import Predictor
 from polarbert.inference.prediction import Prediction, make_prediction
 from polarbert.text import is_wordless
 
-BLOCK_ROWS, BLOCK_CHARACTERS = 1000, 250_000  # a block is computed, written and made durable as one: about a second
+# A block is computed, written and made durable as one: about a second. Its rows with all their cells are held at once.
+BLOCK_ROWS, BLOCK_CHARACTERS, BLOCK_SIZE = 1000, 250_000, 32_000_000
 REMEMBERED_TEXTS = 65_536
 
 _Known = tuple[list[float], int, int]  # probabilities, n_tokens, n_windows
@@ -35,6 +37,11 @@ class ScoreColumns:
         """Their names."""
         ends = ["label", "confidence", "polarity", "unsure", *self.chances(), "n_tokens", "n_windows", "error"]
         return [self.prefix + end for end in ends]
+
+    def types(self) -> dict[str, type]:
+        """The type of each, by its name."""
+        kinds = [str, float, float, bool, *(float for _ in self.labels), int, int, str]
+        return dict(zip(self.names(), kinds, strict=True))
 
     def chances(self) -> list[str]:
         """Names of the probability columns, without the prefix."""
@@ -108,7 +115,7 @@ def score_table(
         lines = [table.line(row, columns.values(answer)) for row, answer in zip(block, answers, strict=True)]
         for answer in answers:
             _count(totals, answer)
-        sink.write("".join(lines), len(block), totals)
+        sink.write(b"".join(lines), len(block), totals)
         done += len(block)
         progress(done)
     sink.finish()
@@ -117,13 +124,14 @@ def score_table(
 
 def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
     block: list[Row] = []
-    characters = 0
+    characters = size = 0
     for row in rows:
         block.append(row)
         characters += len(row.text or "")
-        if len(block) == BLOCK_ROWS or characters > BLOCK_CHARACTERS:
+        size += row.size
+        if len(block) == BLOCK_ROWS or characters > BLOCK_CHARACTERS or size > BLOCK_SIZE:
             yield block
-            block, characters = [], 0
+            block, characters, size = [], 0, 0
     if block:
         yield block
 
@@ -131,13 +139,18 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _replay(blocks: Iterator[list[Row]], table: Table, sink: Sink, columns: ScoreColumns, memory: Memory) -> int:
     """Pass over the rows already written and remember their answers as the first run did."""
     done = 0
-    with sink.read_back() as output:
-        written = table.read_back(output, columns.names())
-        while done < sink.rows:
-            block = next(blocks)
-            known = {row.text: columns.read(cells) for row, cells in zip(block, written, strict=False)}
-            memory.learn({text: found for text, found in known.items() if text is not None and found is not None})
-            done += len(block)
+    try:
+        with sink.read_back() as output:
+            written = table.read_back(output, columns.names())
+            while done < sink.rows:
+                block = next(blocks)
+                known = {row.text: columns.read(cells) for row, cells in zip(block, written, strict=False)}
+                memory.learn({text: found for text, found in known.items() if text is not None and found is not None})
+                done += len(block)
+    except (ValueError, LookupError, TypeError, StopIteration) as error:
+        raise DataError(
+            "the rows of the unfinished output are not those of this input; start anew with --overwrite"
+        ) from error
     return done
 
 
@@ -157,8 +170,8 @@ def _answers(predictor: Predictor, block: list[Row], memory: Memory, totals: dic
 
 def _prediction(predictor: Predictor, text: str, known: _Known) -> Prediction:
     chances, n_tokens, n_windows = known
-    unsure_below = predictor.bundle.calibration.unsure_below
-    return make_prediction(predictor.labels, chances, unsure_below, is_wordless(text), n_tokens, n_windows, 0)
+    below = predictor.unsure_below
+    return make_prediction(predictor.labels, chances, below, is_wordless(text), n_tokens, n_windows, 0)
 
 
 def _count(totals: dict[str, int], answer: Prediction | str) -> None:

@@ -16,8 +16,10 @@ from typing import Any, Self
 from tokenizers import Tokenizer
 
 from polarbert.errors import BundleError
+from polarbert.files import read_bounded
 from polarbert.text.emoji import EMOTICONS_ALONE, EMOTICONS_ANYWHERE, MODIFIERS, symbols
 
+MAX_BYTES = 50_000_000  # of tokenizer.json or vocab.txt; those of many languages have 17 MB
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -66,17 +68,16 @@ class WordPieceTokenizer:
         directory = Path(path)
         file = directory / "tokenizer.json"
         if file.is_file():
-            try:
-                return cls(Tokenizer.from_file(str(file)))
-            except BundleError:
-                raise
-            except Exception as error:  # the Rust side raises a bare Exception
-                raise BundleError(f"{file}: not a readable tokenizer: {error}") from error
+            return cls(_read_definition(file))
         vocab = directory / "vocab.txt"
         if not vocab.is_file():
             raise BundleError(f"{directory}: no tokenizer.json and no vocab.txt, so texts cannot be read")
         # Only line feeds end a piece: str.splitlines would also cut at rarer separators and shift every later id.
-        pieces = vocab.read_text("utf-8").removesuffix("\n").split("\n")
+        try:
+            text = read_bounded(vocab, MAX_BYTES, BundleError).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{vocab}: not a vocabulary in UTF-8: {error}; copy the model again") from error
+        pieces = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
         return cls.from_vocab(pieces, lowercase=_is_uncased(directory))
 
     @classmethod
@@ -114,7 +115,7 @@ class WordPieceTokenizer:
         """Write tokenizer.json and the small files by which `transformers` recognises it."""
         directory = Path(path)
         directory.mkdir(parents=True, exist_ok=True)
-        self.backend.save(str(directory / "tokenizer.json"))
+        (directory / "tokenizer.json").write_text(self.backend.to_str(pretty=True), "utf-8")
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": 512,
@@ -142,11 +143,28 @@ def _check_special(missing: Iterable[str]) -> None:
         raise BundleError(f"tokenizer: the vocabulary lacks {names}")
 
 
+def _read_definition(file: Path) -> Tokenizer:
+    """The tokenizer of tokenizer.json, once it has cut a word that no vocabulary has."""
+    try:
+        tokenizer = Tokenizer.from_buffer(read_bounded(file, MAX_BYTES, BundleError))
+        tokenizer.encode_batch_fast(["\uffff"], add_special_tokens=False)
+    except BundleError:
+        raise
+    except BaseException as error:  # the Rust side raises a bare Exception, and panics with less than that
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise BundleError(f"{file}: not a readable tokenizer: {error}. Copy or export the model again") from error
+    return tokenizer
+
+
 def _is_uncased(directory: Path) -> bool:
     file = directory / "tokenizer_config.json"
     if not file.is_file():
         return True
-    return bool(json.loads(file.read_text("utf-8")).get("do_lower_case", True))
+    try:
+        return bool(json.loads(read_bounded(file, MAX_BYTES, BundleError)).get("do_lower_case", True))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{file}: cannot be read as JSON: {error}; copy the model again") from error
 
 
 def _definition(vocab: list[str], lowercase: bool, emoji: bool) -> dict[str, Any]:
