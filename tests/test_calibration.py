@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from polarbert.calibration import (
+    CalibrationFigures,
     calibration_error,
+    calibration_figures,
     fit_temperature,
     fit_threshold,
     negative_log_likelihood,
     probabilities,
+    reliability,
 )
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(2, 5)), elements=st.floats(-50, 50, width=32))
@@ -128,3 +131,72 @@ def test_the_calibration_error_by_hand() -> None:
     correct = np.array([True, False, True, False])
     assert calibration_error(confidence, correct, bins=2) == pytest.approx((0 + 0.4) / 2)
     assert calibration_error(np.array([0.8]), np.array([True])) == pytest.approx(0.2)
+
+
+@given(ANSWERS, st.integers(1, 20))
+def test_reliability_bins_have_equal_mass_and_lose_no_answer(answers: list[tuple[float, bool]], bins: int) -> None:
+    confidence = np.array([c for c, _ in answers])
+    correct = np.array([right for _, right in answers])
+    found = reliability(confidence, correct, bins)
+    counts = [part.count for part in found]
+    assert sum(counts) == len(answers)
+    assert max(counts) - min(counts) <= 1
+    assert [part.confidence for part in found] == sorted(part.confidence for part in found)
+    assert sum(part.accuracy * part.count for part in found) == pytest.approx(correct.sum())
+    assert sum(part.confidence * part.count for part in found) == pytest.approx(confidence.sum())
+
+
+def judged(count: int, gap: float, seed: int, wave: float = 0.0) -> CalibrationFigures:
+    """Figures of answers that are right `gap` less often than their confidence says, or now more and now less."""
+    random = np.random.default_rng(seed)
+    confidence = random.uniform(0.4, 1, count)
+    correct = random.random(count) < np.clip(confidence - gap - wave * np.sin(12 * confidence), 0, 1)
+    return calibration_figures(confidence, correct, resamples=100, seed=seed)
+
+
+@pytest.mark.parametrize(("count", "gap"), [(1000, 0.0), (300, 0.1), (1500, 0.1)])
+def test_the_interval_of_the_calibration_error_holds_the_true_one(count: int, gap: float) -> None:
+    found = [judged(count, gap, seed).corrected for seed in range(40)]
+    assert all(estimate.low <= estimate.value <= estimate.high for estimate in found)
+    held = [estimate.low - 1e-9 <= gap <= estimate.high for estimate in found]
+    assert np.mean(held) >= 0.85
+    assert np.median([estimate.low for estimate in found]) <= gap
+
+
+def test_the_plain_error_of_a_calibrated_model_is_what_chance_gives() -> None:
+    found = [judged(1000, 0.0, seed) for seed in range(25)]
+    plain, by_chance = np.mean([(f.ece, f.by_chance) for f in found], axis=0)
+    assert plain == pytest.approx(by_chance, rel=0.1)
+    assert plain > 0.03, "few answers a bin scatter, and the error counts it"
+    assert np.mean([f.corrected.value for f in found]) < plain / 2
+
+
+def test_gaps_of_both_signs_are_no_calibration() -> None:
+    found = judged(20_000, 0.0, 1, wave=0.1)
+    assert found.corrected.low > 0.04
+    assert found.corrected.value == pytest.approx(found.ece, abs=0.01)
+
+
+def test_calibration_figures_agree_with_the_plain_error_and_count_every_answer() -> None:
+    random = np.random.default_rng(9)
+    confidence = random.uniform(0.3, 1, 500)
+    correct = random.random(500) < confidence
+    found = calibration_figures(confidence, correct)
+    assert found.ece == pytest.approx(calibration_error(confidence, correct, 15))
+    assert found.histogram == np.histogram(confidence, bins=20, range=(0, 1))[0].tolist()
+    assert found == calibration_figures(confidence, correct), "the same answers give the same interval"
+
+
+@pytest.mark.parametrize("correct", [True, False])
+def test_certainty_that_is_always_right_or_always_wrong(correct: bool) -> None:
+    found = calibration_figures(np.ones(50), np.full(50, correct))
+    assert found.ece == (0 if correct else 1)
+    assert found.corrected.low == pytest.approx(0, abs=1e-9) if correct else found.corrected.low > 0.9
+    assert 0.03 < found.corrected.high < 0.12 if correct else found.corrected.high == 1
+
+
+def test_one_answer_has_figures_too() -> None:
+    found = calibration_figures(np.array([0.8]), np.array([True]))
+    assert found.ece == pytest.approx(0.2)
+    assert len(found.bins) == 1
+    assert 0 <= found.corrected.low <= found.corrected.high <= 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Classes = NDArray[np.int64] | Sequence[int]
+Floats = NDArray[np.floating]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+_NORMAL = 1.959964  # of a normal distribution, 95% lies within so many standard deviations
 
 
 def accuracy(truth: Classes, predicted: Classes) -> float:
@@ -22,11 +29,14 @@ def confusion(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.in
     return table
 
 
+def precisions(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.float64]:
+    """(classes,) share of the answers of each class that are right; NaN for a class that is never answered."""
+    return Tally.of(confusion(truth, predicted, classes)).precisions
+
+
 def recalls(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.float64]:
     """(classes,) share of each class that was found; NaN for a class that does not occur."""
-    table = confusion(truth, predicted, classes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.diag(table) / table.sum(1), dtype=np.float64)
+    return Tally.of(confusion(truth, predicted, classes)).recalls
 
 
 def macro_recall(truth: Classes, predicted: Classes, classes: int) -> float:
@@ -36,11 +46,163 @@ def macro_recall(truth: Classes, predicted: Classes, classes: int) -> float:
 
 def f1_scores(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.float64]:
     """(classes,) F1 of each class; NaN for a class that neither occurs nor is predicted."""
-    table = confusion(truth, predicted, classes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(2 * np.diag(table) / (table.sum(0) + table.sum(1)), dtype=np.float64)
+    return Tally.of(confusion(truth, predicted, classes)).f1_scores
 
 
 def macro_f1(truth: Classes, predicted: Classes, classes: int) -> float:
     """Mean F1 over the classes that occur or are predicted."""
     return float(np.nanmean(f1_scores(truth, predicted, classes)))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the figures of a confusion table depend on; axes before the last stand for resamples.
+
+    Attributes:
+        right: (..., classes) answers that are right.
+        occurs: (..., classes) rows of each class.
+        answered: (..., classes) answers of each class.
+    """
+
+    right: NDArray[np.float64]
+    occurs: NDArray[np.float64]
+    answered: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, table: NDArray[np.int64]) -> Tally:
+        """Of one (classes, classes) confusion table."""
+        counts = table.astype(np.float64)
+        return cls(np.diag(counts).copy(), counts.sum(1), counts.sum(0))
+
+    @classmethod
+    def resampled(cls, table: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0) -> Tally:
+        """Of as many bootstrap resamples of the table's rows (Efron and Tibshirani 1993, chapter 13).
+
+        Drawing rows with replacement and counting them is drawing the counts from a multinomial distribution, so the
+        cost does not depend on the number of rows.
+        """
+        truth, answer = np.nonzero(table)
+        counts = table[truth, answer]
+        total = int(counts.sum())
+        drawn = np.random.default_rng(seed).multinomial(total, counts / total, resamples).astype(np.float64)
+        classes = np.eye(len(table))
+        hit = drawn * (truth == answer)
+        return cls(hit @ classes[truth], drawn @ classes[truth], drawn @ classes[answer])
+
+    @property
+    def accuracy(self) -> NDArray[np.float64]:
+        """(...) share of the answers that are right."""
+        return np.asarray(self.right.sum(-1) / self.occurs.sum(-1))
+
+    @property
+    def precisions(self) -> NDArray[np.float64]:
+        """(..., classes) share of the answers of each class that are right; NaN where there are none."""
+        return _ratio(self.right, self.answered)
+
+    @property
+    def recalls(self) -> NDArray[np.float64]:
+        """(..., classes) share of each class that was found; NaN where the class does not occur."""
+        return _ratio(self.right, self.occurs)
+
+    @property
+    def f1_scores(self) -> NDArray[np.float64]:
+        """(..., classes) harmonic mean of precision and recall; NaN where the class is neither there nor answered."""
+        return _ratio(2 * self.right, self.occurs + self.answered)
+
+    @property
+    def macro_recall(self) -> NDArray[np.float64]:
+        """(...) mean recall of the classes that occur."""
+        return np.asarray(np.nanmean(self.recalls, axis=-1))
+
+    @property
+    def macro_f1(self) -> NDArray[np.float64]:
+        """(...) mean F1 of the classes that occur.
+
+        `macro_f1` counts classes that are only answered as well; they differ where the rows lack a class of the model.
+        """
+        return np.asarray(np.nanmean(np.where(self.occurs > 0, self.f1_scores, np.nan), axis=-1))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and where it lies with 95% confidence.
+
+    Attributes:
+        value: the figure.
+        low: lower end of the interval.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def bootstrap(cls, value: ArrayLike, resampled: Floats) -> Estimate:
+        """The percentile interval (Efron and Tibshirani 1993, section 13.3).
+
+        Args:
+            value: the figure of the rows themselves.
+            resampled: (resamples,) the figure of each resample; NaN where it has none.
+        """
+        low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return cls(float(np.asarray(value)), float(low), float(high))
+
+    @classmethod
+    def share(cls, count: int, total: int) -> Estimate:
+        """A share and its score interval, which holds for few rows and at 0 and 1 too (Wilson 1927).
+
+        Args:
+            count: rows that have what is asked.
+            total: all rows, at least 1.
+        """
+        share, weight = count / total, _NORMAL**2 / total
+        middle = (share + weight / 2) / (1 + weight)
+        half = _NORMAL / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
+        return cls(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+@dataclass(frozen=True)
+class CoverageCurve:
+    """How right the answers are when only the surest are given; every list has one value a point.
+
+    Attributes:
+        threshold: the confidence from which on answers are given, falling.
+        coverage: share of the texts that are answered, rising to 1.
+        accuracy: share of these answers that are right.
+        area: mean accuracy over all coverages; 1 less the "area under the risk-coverage curve".
+    """
+
+    threshold: list[float]
+    coverage: list[float]
+    accuracy: list[float]
+    area: float
+
+
+def coverage_curve(confidence: Floats, correct: NDArray[np.bool_], points: int = 200) -> CoverageCurve:
+    """Accuracy against coverage (El-Yaniv and Wiener 2010). Answers of equal confidence stand or fall together.
+
+    Args:
+        confidence: (n,) probability of the label given, n at least 1.
+        correct: (n,) whether it was right.
+        points: most points of the curve; the area is that of all of them.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    sorted_confidence = np.asarray(confidence, dtype=np.float64)[order]
+    right = np.cumsum(correct[order])
+    ends = np.flatnonzero(np.append(np.diff(sorted_confidence) != 0, True))
+    given = ends + 1
+    # Within a tie the order means nothing: right answers are expected evenly along it.
+    every = np.arange(1, len(order) + 1)
+    area = float((np.interp(every, np.append(0, given), np.append(0, right[ends])) / every).mean())
+    if len(ends) > points:
+        chosen = np.unique(np.linspace(0, len(ends) - 1, points).round().astype(np.int64))
+        ends, given = ends[chosen], given[chosen]
+    return CoverageCurve(
+        sorted_confidence[ends].tolist(), (given / len(order)).tolist(), (right[ends] / given).tolist(), area
+    )
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(part / whole)
