@@ -9,14 +9,27 @@ from polarbert.model.config import BertConfig
 if TYPE_CHECKING:
     from polarbert.model.encoder import BertEncoder, EncoderOutput
     from polarbert.model.heads import BertForSequenceClassification, ClassifierOutput
+    from polarbert.model.masked_lm import BertForMaskedLM, MaskedLmHead, MaskedLmOutput
 
-__all__ = ["BertConfig", "BertEncoder", "BertForSequenceClassification", "ClassifierOutput", "EncoderOutput"]
+__all__ = [
+    "BertConfig",
+    "BertEncoder",
+    "BertForMaskedLM",
+    "BertForSequenceClassification",
+    "ClassifierOutput",
+    "EncoderOutput",
+    "MaskedLmHead",
+    "MaskedLmOutput",
+]
 
 _HOMES = {
     "BertEncoder": "polarbert.model.encoder",
     "EncoderOutput": "polarbert.model.encoder",
     "BertForSequenceClassification": "polarbert.model.heads",
     "ClassifierOutput": "polarbert.model.heads",
+    "BertForMaskedLM": "polarbert.model.masked_lm",
+    "MaskedLmHead": "polarbert.model.masked_lm",
+    "MaskedLmOutput": "polarbert.model.masked_lm",
 }
 
 
