@@ -118,7 +118,6 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory, vocab: list[str], toke
             for pieces, label in zip(tokenizer.encode(texts), labels, strict=True)
         ]
 
-    task = ClassificationTask(examples(1200, 1), {"dev": examples(150, 2)}, 3, tokenizer, 1024, 1, "fp32")
     settings = TrainSettings(
         epochs=6,
         batch_tokens=1024,
@@ -128,6 +127,7 @@ def trained_dir(tmp_path_factory: pytest.TempPathFactory, vocab: list[str], toke
         checkpoint_seconds=1e9,
         threads=1,
     )
+    task = ClassificationTask(examples(1200, 1), {"dev": examples(150, 2)}, 3, tokenizer, settings)
     run = RunDirectory(tmp_path_factory.mktemp("trained") / "run")
     summary = train(model, task, settings, run, quiet=True)
     assert summary["best_score"] > 0.98, "the small classifier of the tests did not learn its words"

@@ -172,7 +172,7 @@ def answer_matrix(answers: Sequence[Prediction]) -> np.ndarray:
 def provenance() -> dict[str, Any]:
     """What polarbert.json says of how the model was made."""
     return {
-        "edition": 1,
+        "edition": 2,
         "base": "all-MiniLM-L6-v2 (Apache-2.0), with pieces for emoji added",
         "data": "play-store reviews, SemEval tweets, SST-2, SST-5, IMDb, women's clothing reviews",
         "recipe": "recipes/embedded",

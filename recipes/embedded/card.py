@@ -20,7 +20,7 @@ pipeline_tag: text-classification
 library_name: transformers
 base_model: sentence-transformers/all-MiniLM-L6-v2
 ---
-# Polarbert embedded model, edition 1
+# Polarbert embedded model, edition 2
 
 Says of an English text whether its sentiment is negative, neutral or positive. BERT with 6 layers, hidden size 384 and
 22.7 million parameters; `polarbert` scores with the int8 graph in this directory, `transformers` opens the weights.

@@ -54,7 +54,7 @@ def main() -> None:
     groups = {name: to_examples(rows, tokenizer, DEV_PIECES) for name, rows in dev.items()}
     torch.manual_seed(SETTINGS.seed)
     model = BertForSequenceClassification.from_encoder(start, data.LABELS)
-    task = ClassificationTask(examples, groups, 3, tokenizer, SETTINGS.batch_tokens, SETTINGS.seed)
+    task = ClassificationTask(examples, groups, 3, tokenizer, SETTINGS)
     print(train(model, task, SETTINGS, RunDirectory(RUNS / "train"), resume=resume))
 
 

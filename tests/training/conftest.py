@@ -58,9 +58,6 @@ def make_toy(
         torch.manual_seed(7)
         model = BertForSequenceClassification(config, LABELS)
         dev = {"toy": make_examples(80, 2)}
-        task = ClassificationTask(
-            make_examples(400, 1), dev, 3, tokenizer, settings.batch_tokens, 1, settings.precision
-        )
-        return model, task
+        return model, ClassificationTask(make_examples(400, 1), dev, 3, tokenizer, settings)
 
     return make

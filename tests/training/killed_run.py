@@ -27,7 +27,7 @@ def main() -> None:
     config = BertConfig.tiny(vocab_size=len(vocab), hidden_size=16, intermediate_size=32)
     model = BertForSequenceClassification(config, ["no", "yes"])
     tokenizer = WordPieceTokenizer.from_vocab(vocab, lowercase=True)
-    task = ClassificationTask(examples, {"dev": examples[:20]}, 2, tokenizer, settings.batch_tokens, 1, "fp32")
+    task = ClassificationTask(examples, {"dev": examples[:20]}, 2, tokenizer, settings)
     train(model, task, settings, RunDirectory(sys.argv[1]), resume=True, quiet=True)
 
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 import transformers
 from sklearn import metrics as reference
+from sklearn.utils.class_weight import compute_class_weight
 
+from polarbert.errors import TrainingError
 from polarbert.model import BertForSequenceClassification
 from polarbert.training.batching import Example
-from polarbert.training.classification import ClassificationTask
+from polarbert.training.classification import ClassificationTask, inverse_frequencies
 
 Toy = tuple[BertForSequenceClassification, ClassificationTask]
 
@@ -55,6 +57,62 @@ def test_a_binary_label_gives_no_gradient_to_neutral(toy: Toy) -> None:
     assert bool(model.classifier.weight.grad[1].any())
 
 
+def test_a_label_outside_its_choices_is_refused_before_it_can_make_the_loss_infinite() -> None:
+    with pytest.raises(TrainingError, match=r"the label 1, which is none of its choices \(0, 2\)"):
+        Example([101, 102], 1, (0, 2))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_refused(toy: Toy, label: int) -> None:
+    with pytest.raises(TrainingError, match=f"the label {label}; there are 3 classes"):
+        replace(toy[1], train=[Example([101, 102], label)])
+
+
+@pytest.mark.parametrize("dev", [{}, {"toy": []}])
+def test_without_a_dev_text_there_is_nothing_to_judge_by(toy: Toy, dev: dict[str, list[Example]]) -> None:
+    with pytest.raises(TrainingError, match="nothing to judge by"):
+        replace(toy[1], dev=dev)
+
+
+def test_class_weights_are_those_of_scikit_learn_and_weigh_a_mean_over_all_texts(toy: Toy) -> None:
+    model, task = toy
+    labels = [0, 0, 0, 0, 2, 0, 1, 0]
+    weights = inverse_frequencies(labels, 3)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert weights == pytest.approx(expected)
+    assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
+
+    task.train = [Example([101, 7, 102], 0), Example([101, 8, 9, 102], 2)]
+    plain = [float(task.loss(model, [number])[0].detach()) for number in (0, 1)]
+    weighted, _ = replace(task, class_weights=weights).loss(model, [0, 1])
+    assert float(weighted.detach()) == pytest.approx((weights[0] * plain[0] + weights[2] * plain[1]) / 2, rel=1e-5)
+
+
+def test_a_class_that_does_not_occur_weighs_nothing_and_the_others_1_on_average() -> None:
+    assert inverse_frequencies([0, 0, 0, 2], 3) == pytest.approx([2 / 3, 0.0, 2.0])
+
+
+def test_class_weights_must_be_as_many_as_classes(toy: Toy) -> None:
+    with pytest.raises(TrainingError, match="2 class weights for 3 classes"):
+        replace(toy[1], class_weights=[1.0, 2.0])
+
+
+def test_the_fingerprint_follows_whatever_is_learned_or_judged_by(toy: Toy) -> None:
+    task = toy[1]
+    first, *rest = task.train
+    changed = [
+        replace(task, train=rest),
+        replace(task, train=[replace(first, ids=[*first.ids[:-1], 7, 102]), *rest]),
+        replace(task, train=[replace(first, choices=None), *rest]),
+        replace(task, train=[replace(first, label=2 - first.label), *rest]),
+        replace(task, train=[*task.train, task.dev["toy"][0]], dev={"toy": task.dev["toy"][1:]}),
+        replace(task, dev={"other": task.dev["toy"]}),
+        replace(task, class_weights=[1.0, 1.0, 2.0]),
+    ]
+    assert replace(task).fingerprint() == task.fingerprint()
+    assert len({task.fingerprint(), *(other.fingerprint() for other in changed)}) == len(changed) + 1
+
+
 def test_gradients_stay_finite_where_classes_are_masked(toy: Toy) -> None:
     model, task = toy
     task.train = [Example([101, 7, 102], 2, (2,)), Example([101, 102], 0, (0, 2))]
@@ -68,7 +126,7 @@ def test_each_pass_has_a_plan_of_its_own_and_the_seed_fixes_it(toy: Toy) -> None
     assert plans == [replace(task).batches_in_epoch(epoch) for epoch in range(3)]
     numbers = list(range(len(task.train)))
     assert plans[0] != plans[1] != plans[2]
-    assert plans[0] != replace(task, seed=2).batches_in_epoch(0)
+    assert plans[0] != replace(task, settings=replace(task.settings, seed=2)).batches_in_epoch(0)
     assert all(sorted(number for batch in plan for number in batch) == numbers for plan in plans)
 
 

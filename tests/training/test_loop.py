@@ -22,7 +22,7 @@ from polarbert.errors import TrainingError
 from polarbert.model import BertConfig, BertForSequenceClassification
 from polarbert.training.batching import Example
 from polarbert.training.classification import ClassificationTask
-from polarbert.training.loop import has_bf16, make_precision, train
+from polarbert.training.loop import train
 from polarbert.training.run import RunDirectory
 from polarbert.training.settings import TrainSettings
 
@@ -36,6 +36,9 @@ class InterruptedTask:
 
     task: ClassificationTask
     steps_left: int
+
+    def fingerprint(self) -> str:
+        return self.task.fingerprint()
 
     def batches_in_epoch(self, epoch: int) -> list[list[int]]:
         return self.task.batches_in_epoch(epoch)
@@ -128,6 +131,83 @@ def position(directory: Path) -> int:
         return 0
 
 
+def test_resuming_with_other_data_is_refused(make_toy: MakeToy, settings: TrainSettings, tmp_path: Path) -> None:
+    settings = replace(settings, epochs=0.2)
+    train(*make_toy(), settings, RunDirectory(tmp_path), quiet=True)
+    model, task = make_toy()
+    task.train = task.train[1:]
+    with pytest.raises(TrainingError, match="cannot resume, the data differ"):
+        train(model, task, settings, RunDirectory(tmp_path), resume=True, quiet=True)
+
+
+def test_broken_off_between_evaluation_and_checkpoint_no_line_is_there_twice(
+    make_toy: MakeToy, settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "parts")
+    train(*make_toy(), settings, whole, quiet=True)
+
+    def break_off(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("polarbert.training.loop.save_checkpoint", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            train(*make_toy(), settings, parts, quiet=True)
+    assert len(records(parts, "evaluations.jsonl")) == 1
+    train(*make_toy(), settings, RunDirectory(parts.path), resume=True, quiet=True)
+    assert records(parts, "evaluations.jsonl") == records(whole, "evaluations.jsonl")
+
+
+@pytest.fixture
+def no_progress(make_toy: MakeToy) -> MakeToy:
+    """A task whose score is best at the first evaluation and then falls."""
+
+    def make() -> Toy:
+        model, task = make_toy()
+        task.dev = {"turned": [replace(example, label=2 - example.label) for example in task.dev["toy"]]}
+        return model, task
+
+    return make
+
+
+def test_without_a_better_score_patience_ends_the_run(
+    no_progress: MakeToy, settings: TrainSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(settings, evaluations=8, patience=2)
+    run = RunDirectory(tmp_path)
+    summary = train(*no_progress(), settings, run)
+    scores = [record["score"] for record in records(run, "evaluations.jsonl")]
+    assert len(scores) < 8
+    assert summary["step"] == records(run, "evaluations.jsonl")[-1]["step"] < summary["steps"]
+    assert scores[-3] == max(scores), "it ends with the second evaluation that is no better"
+    assert "2 evaluations without a better score: the run ends here" in capsys.readouterr().err
+
+
+def test_patience_outlives_an_interruption(no_progress: MakeToy, settings: TrainSettings, tmp_path: Path) -> None:
+    settings = replace(settings, evaluations=8, patience=2)
+    whole = RunDirectory(tmp_path / "whole")
+    expected = train(*no_progress(), settings, whole, quiet=True)
+    judged = [record["step"] for record in records(whole, "evaluations.jsonl")]
+    for name, after in (("in between", judged[-2]), ("before the end", judged[-1] - 1)):
+        parts = RunDirectory(tmp_path / name)
+        model, task = no_progress()
+        with pytest.raises(KeyboardInterrupt):
+            train(model, InterruptedTask(task, after), settings, parts, quiet=True)
+        summary = train(*no_progress(), settings, RunDirectory(parts.path), resume=True, quiet=True)
+        assert summary | {"seconds": 0} == expected | {"seconds": 0}
+        assert records(parts, "evaluations.jsonl") == records(whole, "evaluations.jsonl")
+
+
+def test_a_run_that_patience_ended_is_not_trained_further(
+    no_progress: MakeToy, settings: TrainSettings, tmp_path: Path
+) -> None:
+    settings = replace(settings, evaluations=8, patience=1)
+    expected = train(*no_progress(), settings, RunDirectory(tmp_path), quiet=True)
+    model, task = no_progress()
+    unused = InterruptedTask(task, 0)
+    assert train(model, unused, settings, RunDirectory(tmp_path), resume=True, quiet=True) == expected
+
+
 @pytest.mark.timeout(300)
 def test_killed_twice_and_resumed_it_ends_in_the_same_weights(tmp_path: Path) -> None:
     script = [sys.executable, str(Path(__file__).with_name("killed_run.py"))]
@@ -214,7 +294,7 @@ def test_another_run_in_the_same_directory_is_refused(
     with pytest.raises(TrainingError, match="holds a run already"):
         train(*make_toy(), replace(settings, epochs=0.2), RunDirectory(tmp_path), quiet=True)
     changed = replace(settings, epochs=0.2, learning_rate=5e-4)
-    with pytest.raises(TrainingError, match="settings differ: learning_rate"):
+    with pytest.raises(TrainingError, match=r"settings differ: learning_rate \(was 0.003, now 0.0005\)"):
         train(*make_toy(), changed, RunDirectory(tmp_path), resume=True, quiet=True)
     assert (tmp_path / "summary.json").read_text("utf-8") == summary
 
@@ -242,13 +322,30 @@ def test_a_loss_that_is_no_number_stops_the_run_and_spoils_no_file(
     model, task = make_toy()
     settings = replace(settings, learning_rate=1e30, warmup_share=0.0, checkpoint_seconds=checkpoint_seconds)
     run = RunDirectory(tmp_path)
-    with pytest.raises(TrainingError, match=r"step \d+: the loss is not a number; lower the learning rate"):
+    with pytest.raises(
+        TrainingError, match=r"step \d+: the loss is not a number; lower the learning rate \(now 1e\+30\)"
+    ):
         train(model, task, settings, run, quiet=True)
     assert not run.is_done
     saved = [load_file(str(file)) for file in tmp_path.rglob("*.safetensors")]
     assert len(saved) == (1 if checkpoint_seconds == 0 else 0)
     assert all(bool(tensor.float().isfinite().all()) for tensors in saved for tensor in tensors.values())
     assert all(math.isfinite(record["loss"]) for record in records(run, "log.jsonl")) if saved else True
+
+
+def test_a_score_that_is_no_number_is_an_error(
+    make_toy: MakeToy, settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, task = make_toy()
+    monkeypatch.setattr(task, "evaluate", lambda model: {"score": float("nan")})
+    with pytest.raises(TrainingError, match="the score of the dev parts is not a number"):
+        train(model, task, replace(settings, epochs=0.2), RunDirectory(tmp_path), quiet=True)
+
+
+def test_a_second_run_at_the_same_time_is_refused(make_toy: MakeToy, settings: TrainSettings, tmp_path: Path) -> None:
+    with RunDirectory(tmp_path).locked(), pytest.raises(TrainingError, match="another run is at work here"):
+        train(*make_toy(), settings, RunDirectory(tmp_path), quiet=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_gradients_are_scaled_down_to_the_limit(make_toy: MakeToy, settings: TrainSettings, tmp_path: Path) -> None:
@@ -306,20 +403,6 @@ def test_bf16_computes_in_half_width_and_keeps_single_weights(
     # Training computes in bf16; evaluation follows the task's own setting.
     assert torch.bfloat16 in seen
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-
-
-@pytest.mark.parametrize(("precision", "expected"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_precision_decides_what_products_are_computed_in(precision: str, expected: torch.dtype) -> None:
-    model = nn.Linear(4, 4)
-    with make_precision(model, precision)():
-        assert model(torch.randn(2, 4)).dtype == expected
-
-
-def test_auto_precision_follows_the_processor() -> None:
-    model = nn.Linear(4, 4)
-    with make_precision(model, "auto")():
-        computed = model(torch.randn(2, 4)).dtype
-    assert computed == (torch.bfloat16 if has_bf16("cpu") else torch.float32)
 
 
 def test_a_second_segment_reaches_the_network(make_toy: MakeToy) -> None:

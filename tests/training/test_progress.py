@@ -32,6 +32,16 @@ def test_a_log_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(lines) <= 2
 
 
+def test_a_long_note_stays_one_line_and_brackets_are_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    note = "step 50: [bold] " + "accuracy 0.9 " * 10
+    with TrainingProgress(100) as progress:
+        progress.note(note)
+    assert capsys.readouterr().err == f"{note}\n"
+
+
 def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingProgress(100, quiet=True, line_seconds=0.0) as progress:
         progress.update(1, 0.5, 100.0, 60.0)

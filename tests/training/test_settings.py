@@ -25,6 +25,22 @@ def test_warmup_is_a_share_below_one(share: float) -> None:
         TrainSettings(warmup_share=share)
 
 
+@pytest.mark.parametrize("name", ["epochs", "learning_rate"])
+def test_what_must_be_finite(name: str) -> None:
+    changed: dict[str, Any] = {name: float("inf")}
+    with pytest.raises(TrainingError, match=f"{name} must be finite"):
+        TrainSettings(**changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("weight_decay", -0.1), ("seed", -1), ("seed", 2**32), ("threads", -1), ("patience", 0)]
+)
+def test_other_values_out_of_range(name: str, value: float) -> None:
+    changed: dict[str, Any] = {name: value}
+    with pytest.raises(TrainingError, match=f"settings: {name} must be"):
+        TrainSettings(**changed)
+
+
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"auto, bf16 or fp32.*fp16"):
         TrainSettings(precision="fp16")

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
+from polarbert.cli.evaluate import evaluate
 from polarbert.cli.export import export
 from polarbert.cli.info import info
+from polarbert.cli.options import note
 from polarbert.cli.predict import predict
 from polarbert.cli.score import score
+from polarbert.cli.train import train
 from polarbert.errors import PolarbertError
+from polarbert.files import reason
 
 app = typer.Typer(
     name="polarbert",
@@ -25,6 +30,8 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(score)
+app.command()(train)
+app.command()(evaluate)
 app.command()(info)
 app.command()(export)
 
@@ -42,27 +49,37 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have told us to ignore it
         signal.signal(signal.SIGINT, _stop)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no reason to stop
     try:
         app()
+    except SystemExit as end:
+        _end(None, end.code if isinstance(end.code, int) else 0)
     except PolarbertError as error:
         _end(str(error), error.exit_code)
     except BrokenPipeError:
         _end(None, 1)  # the reader of our output has gone (as `head` does)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _end(f"{where}{error.strerror or error}", 1)
+        _end(f"{where}{reason(error)}", 1)
+    except MemoryError:
+        _end("there is not enough memory; end other programs, or take fewer --threads", 1)
     except Stopped as stopped:
         _end(None, 128 + stopped.number)
 
 
 def _end(message: str | None, code: int) -> NoReturn:
     """Exit, without a second complaint about what can no longer be written."""
-    if message is not None:
-        print(f"polarbert: {message}", file=sys.stderr)
     try:
-        sys.stdout.flush()
-    except OSError:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0:
+            code = 1
+            message = None if isinstance(error, BrokenPipeError) else f"stdout: cannot be written: {reason(error)}"
+    if message is not None:
+        note(f"polarbert: {message}")
     sys.exit(code)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from typing import Annotated
+from unicodedata import category
 
 import typer
+
+from polarbert.errors import DataError
+from polarbert.files import disk_errors
 
 Model = Annotated[
     str | None,
@@ -14,18 +18,56 @@ Model = Annotated[
         "--model", "-m", help="A model directory or a Hub id; the embedded model unless given.", metavar="MODEL"
     ),
 ]
+Format = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet; by the file's name unless given.")]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="Of a CSV or JSONL, as cp1252 or utf-16; UTF-8 unless given.")
+]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 for as many as there are.")]
 Engine = Annotated[str | None, typer.Option("--engine", help="onnxruntime (unless given) or openvino.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu (unless given), or cuda for a GPU; in place of --engine.")
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence", help="Below it an answer is unsure, from 0 to 1; the model's threshold unless given."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
 def note(text: str, quiet: bool = False) -> None:
     """Say something on stderr."""
-    if not quiet:
+    if not quiet and sys.stderr is not None:  # a caller may have closed it
         print(text, file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """Write results to stdout at once, so that what cannot be written is an error here and now.
+
+    Raises:
+        DataError: when the disk behind stdout is full, or stdout is closed.
+    """
+    if sys.stdout is None:
+        raise DataError("stdout: is closed; send the output to a place that can be written")
+    with disk_errors("stdout", "Send the output to another place and run the same command again"):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey, or could not write."""
+    if text.isprintable():
+        return text
+    return "".join("\ufffd" if category(character) in ("Cc", "Cs") else character for character in text)
 
 
 def uses_colour() -> bool:
     """True when stdout is a terminal and nobody asked for no colour (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )

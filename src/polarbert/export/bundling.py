@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 
-from polarbert.bundle import Bundle
+from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
 from polarbert.errors import BundleError, ExportError
 from polarbert.export.graph import build_graph
-from polarbert.export.proof import LabelledSet, Probabilities, Proof, prove_int8, prove_same
+from polarbert.export.proof import MIN_TEXTS, LabelledSet, Probabilities, Proof, prove_int8, prove_same
 from polarbert.export.quantise import ObservingEngine
+from polarbert.files import disk_errors, flush_to_disk, locked_folder
 from polarbert.inference.classifier import TextClassifier
-from polarbert.inference.engine import Ids
+from polarbert.model.engine import TorchEngine
 from polarbert.model.heads import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 
@@ -43,6 +43,7 @@ class ExportOptions:
         overlap: pieces that neighbouring windows share.
         strict: an int8 graph that fails its proof is an error instead of a reason to keep the float graph.
         provenance: how the model was made, for people.
+        scratch: folder in which the graphs are made before they are proved; the system's temporary one unless given.
     """
 
     task: str = "classification"
@@ -51,6 +52,7 @@ class ExportOptions:
     overlap: int = 64
     strict: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def export_bundle(
     Args:
         source: directory in the Hugging Face layout.
         target: directory of the bundle; may be `source`. It changes only once everything is proved.
-        texts: real texts, for calibration and to count changed labels.
-        sets: labelled texts by name, on which accuracy is compared.
+        texts: real texts, for calibration; also to count changed labels where the labelled ones are too few for that.
+        sets: labelled texts by name, on which accuracy is compared and changed labels are counted.
         options: how to export.
         note: called with a line on each step.
 
@@ -109,14 +111,22 @@ def export_bundle(
         raise BundleError(
             f"{source}: the tokenizer has {tokenizer.vocab_size} pieces, the network {model.config.vocab_size}"
         )
-    with tempfile.TemporaryDirectory(prefix="polarbert-export-") as folder:
+    scratch = str(options.scratch or "the folder for temporary files")
+    room = f"{target} is as it was. Make room there, or name another place with TMPDIR, and run the same command again"
+    with (
+        disk_errors(scratch, room, ExportError),
+        tempfile.TemporaryDirectory(prefix="polarbert-export-", dir=options.scratch) as folder,
+    ):
         work = _Workshop(Path(folder), model, tokenizer, options)
         float_proof = work.prove_float(texts[:TORCH_TEXTS])
         note(f"float graph: {float_proof.texts} texts, largest difference {float_proof.max_difference:.2g}")
         if float_proof.problems:
             raise ExportError("the float graph is not the trained network: " + "; ".join(float_proof.problems))
         work.quantise(texts[:CALIBRATION_TEXTS])
-        int8_proof = work.prove_int8({"texts": texts} if not sets else {n: s.texts for n, s in sets.items()}, sets)
+        counted: dict[str, Sequence[str]] = {name: labelled.texts for name, labelled in sets.items()}
+        if sum(map(len, counted.values())) < MIN_TEXTS:
+            counted["texts"] = texts
+        int8_proof = work.prove_int8(counted, sets)
         note(f"int8 graph: {int8_proof.texts:,} texts, {int8_proof.flips:.2%} of the labels changed")
         if int8_proof.problems and options.strict:
             raise ExportError("the int8 graph is refused: " + "; ".join(int8_proof.problems))
@@ -124,7 +134,8 @@ def export_bundle(
             note(f"int8 graph: {problem}. Keeping the float graph, which is slower and exact")
         graph = FLOAT if int8_proof.problems else INT8
         report = ExportReport(target, "float32" if graph == FLOAT else "int8", float_proof, int8_proof)
-        _install(source, target, work, graph, report)
+        with disk_errors(str(target), "It is as it was. Make room and run the same command again", ExportError):
+            _install(source, target, work, graph, report)
     return report
 
 
@@ -162,7 +173,7 @@ class _Workshop:
         """PyTorch against the float graph, through the same tokenizer and windows."""
         scorer = TextClassifier(self.bundle(FLOAT), engine="onnxruntime")
         graph = _score(scorer, texts)
-        scorer.engine = _TorchEngine(self.model)
+        scorer.engine = TorchEngine(self.model)
         return prove_same(_score(scorer, texts), graph)
 
     def quantise(self, texts: Sequence[str]) -> None:
@@ -187,42 +198,44 @@ class _Workshop:
         (self.folder / name).write_bytes(graph.SerializeToString(deterministic=True))
 
 
-class _TorchEngine:
-    """The network itself, in the place of an engine."""
-
-    name, threads = "torch", 1
-
-    def __init__(self, model: BertForSequenceClassification) -> None:
-        self._model = model.eval()
-
-    def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Any:
-        with torch.inference_mode():
-            arguments = (torch.from_numpy(array) for array in (input_ids, attention_mask, token_type_ids))
-            return self._model(*arguments).logits.numpy()
-
-
 def _score(scorer: TextClassifier, texts: Sequence[str]) -> Probabilities:
     return np.array([list(answer.probabilities.values()) for answer in scorer.predict(texts)])
 
 
 def _install(source: Path, target: Path, work: _Workshop, graph: str, report: ExportReport) -> None:
-    """Copy what belongs in the bundle, the manifest last: without it the directory does not load."""
+    """Put the bundle in its place. All files are written beside theirs first, so that a full disk changes nothing."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in CARRIED:
-        if source != target and (source / name).is_file():
-            _replace(source / name, target / name)
-    if source != target and not (source / "model.safetensors").is_file():
-        work.model.save_pretrained(target)  # its weights lie in several files; a bundle has them in one
+    other = FLOAT if graph == INT8 else INT8
+    staged: dict[str, Path] = {}
+    with locked_folder(target) as ours:
+        if not ours:
+            raise ExportError(f"{target}: another export is writing it; wait for it or name another output with -o")
+        try:
+            for name, origin in _content(source, target, work, graph, report).items():
+                staged[name] = target / f"{name}.{os.getpid()}.tmp"
+                shutil.copyfile(origin, staged[name])
+            staged[MANIFEST] = target / f"{MANIFEST}.{os.getpid()}.tmp"
+            staged[MANIFEST].write_bytes(replace(work.bundle(graph), path=target).manifest(staged, without=other))
+            for temporary in staged.values():
+                flush_to_disk(temporary)
+            for name, temporary in staged.items():  # the manifest last: it must not be there before what it names
+                os.replace(temporary, target / name)
+        finally:
+            for temporary in staged.values():
+                temporary.unlink(missing_ok=True)
+        (target / other).unlink(missing_ok=True)
+
+
+def _content(source: Path, target: Path, work: _Workshop, graph: str, report: ExportReport) -> dict[str, Path]:
+    """Where each new file of the bundle comes from."""
+    (work.folder / "export.json").write_text(json.dumps(report.to_dict() | {"path": "."}, indent=2) + "\n", "utf-8")
+    files = {name: work.folder / name for name in (graph, "export.json")}
+    if source != target:
+        files |= {name: source / name for name in CARRIED if (source / name).is_file()}
+        if "model.safetensors" not in files:  # the weights lie in several files; a bundle has them in one
+            work.model.save_pretrained(work.folder)
+            files |= {name: work.folder / name for name in ("model.safetensors", "config.json")}
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        if not (target / name).is_file():
-            _replace(work.folder / name, target / name)
-    _replace(work.folder / graph, target / graph)
-    (target / (FLOAT if graph == INT8 else INT8)).unlink(missing_ok=True)
-    (target / "export.json").write_text(json.dumps(report.to_dict() | {"path": "."}, indent=2) + "\n", "utf-8")
-    replace(work.bundle(graph), path=target).write()
-
-
-def _replace(source: Path, target: Path) -> None:
-    temporary = target.with_name(f"{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
+        if name not in files and (source != target or not (target / name).is_file()):
+            files[name] = work.folder / name
+    return files

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from polarbert.bundle import MAX_JSON_BYTES
 from polarbert.errors import BundleError
+from polarbert.files import read_bounded
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ class BertConfig:
             rate = getattr(self, name)
             if not isinstance(rate, int | float) or not 0 <= rate < 1:
                 raise BundleError(f"config: {name} must be a number in [0, 1), not {rate!r}")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < 1:
+                raise BundleError(f"config: {name} must be a number between 0 and 1, not {value!r}")
+        if not isinstance(self.pad_token_id, int) or not 0 <= self.pad_token_id < self.vocab_size:
+            raise BundleError(f"config: pad_token_id must be the number of a piece, not {self.pad_token_id!r}")
         if self.hidden_size % self.num_attention_heads:
             raise BundleError(
                 f"config: hidden_size {self.hidden_size} is not a multiple of "
@@ -115,11 +123,11 @@ class BertConfig:
             BundleError: when the file is missing, is not JSON, or describes another network.
         """
         file = Path(path) / "config.json"
+        if not file.exists():
+            raise BundleError(f"{path}: not a model directory (it has no config.json)")
         try:
-            values = json.loads(file.read_text("utf-8"))
-        except FileNotFoundError:
-            raise BundleError(f"{path}: not a model directory (it has no config.json)") from None
-        except (OSError, ValueError) as error:
+            values = json.loads(read_bounded(file, MAX_JSON_BYTES, BundleError))
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{file}: cannot be read as JSON: {error}") from error
         if not isinstance(values, dict):
             raise BundleError(f"{file}: must hold a JSON object")

@@ -42,9 +42,9 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.word = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.segment = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.word = _embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.position = _embedding(config.max_position_embeddings, config.hidden_size)
+        self.segment = _embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
@@ -60,6 +60,13 @@ class BertEmbeddings(nn.Module):
         summed = self.word(input_ids) + self.position(positions) + self.segment(segments)  # (B, T, H)
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded
+
+
+def _embedding(rows: int, width: int, padding: int | None = None) -> nn.Embedding:
+    """An embedding without PyTorch's own random values: `initialise` or a checkpoint gives it others at once."""
+    embedding: nn.Embedding
+    embedding = nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False, padding_idx=padding)
+    return embedding
 
 
 class BertSelfAttention(nn.Module):
@@ -188,7 +195,8 @@ class BertEncoder(nn.Module):
         Raises:
             BundleError, WeightsError: when the directory or a tensor is missing or misshapen.
         """
-        encoder = cls(BertConfig.from_pretrained(path))
+        with torch.device("meta"):  # a new network's random values, which cost seconds, would be overwritten at once
+            encoder = cls(BertConfig.from_pretrained(path))
         load_weights(encoder, path, prefix="")
         return encoder.eval()
 
@@ -199,7 +207,7 @@ class BertEncoder(nn.Module):
 
 def initialise(module: nn.Module, standard_deviation: float) -> None:
     """Initial weights as in BERT: normal cut at two standard deviations, biases zero, [PAD] zero."""
-    if isinstance(module, nn.Linear | nn.Embedding):
+    if isinstance(module, nn.Linear | nn.Embedding) and not module.weight.is_meta:
         cut = 2 * standard_deviation
         nn.init.trunc_normal_(module.weight, std=standard_deviation, a=-cut, b=cut)
         if isinstance(module, nn.Linear):

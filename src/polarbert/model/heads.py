@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -44,8 +45,7 @@ class BertForSequenceClassification(nn.Module):
         self.labels = list(labels)
         self.bert = BertEncoder(config)
         self.dropout = Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, len(labels))
-        initialise(self.classifier, config.initializer_range)
+        self.classifier = _new_classifier(config, labels)
 
     def forward(
         self,
@@ -66,15 +66,19 @@ class BertForSequenceClassification(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:
         """Load encoder, head and label names from a directory in the Hugging Face layout."""
-        model = cls(BertConfig.from_pretrained(path), read_labels(path))
+        with torch.device("meta"):
+            model = cls(BertConfig.from_pretrained(path), read_labels(path))
         load_weights(model, path, prefix="bert.")
         return model.eval()
 
     @classmethod
     def from_encoder(cls, path: str | Path, labels: list[str]) -> Self:
         """A new, untrained output layer over the encoder found at `path`."""
-        model = cls(BertConfig.from_pretrained(path), labels)
+        config = BertConfig.from_pretrained(path)
+        with torch.device("meta"):
+            model = cls(config, labels)
         load_weights(model.bert, path, prefix="")
+        model.classifier = _new_classifier(config, labels)
         return model
 
     def save_pretrained(self, path: str | Path, half: bool = False) -> None:
@@ -89,6 +93,12 @@ class BertForSequenceClassification(nn.Module):
             "id2label": {str(number): name for number, name in enumerate(self.labels)},
             "label2id": {name: number for number, name in enumerate(self.labels)},
         }
+
+
+def _new_classifier(config: BertConfig, labels: list[str]) -> nn.Linear:
+    layer = nn.Linear(config.hidden_size, len(labels))
+    initialise(layer, config.initializer_range)
+    return layer
 
 
 def read_labels(path: str | Path) -> list[str]:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from polarbert.errors import BundleError, WeightsError
+from polarbert.files import replacing, write_whole
 
 # (ours, theirs), relative to the encoder; applied in this order to a name of ours.
 NAMES = (
@@ -50,6 +51,9 @@ def checkpoint_name(name: str, prefix: str) -> str:
 def load_weights(model: nn.Module, path: str | Path, prefix: str) -> None:
     """Fill `model` from a checkpoint; old `gamma`/`beta` names and a missing `bert.` prefix are understood.
 
+    A model built on the meta device, which has no values yet, takes the checkpoint's tensors as its own, in its own
+    precision; tensors that it shares between modules stay shared.
+
     Args:
         model: an encoder (`prefix` "") or a model with its encoder at `.bert` (`prefix` "bert.").
         prefix: what stands before the encoder's names in the checkpoint.
@@ -61,6 +65,7 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str) -> None:
     """
     found = {_modern(name): (file, name) for file in weight_files(Path(path)) for name in _names_in(file)}
     handles: dict[Path, Any] = {}
+    taken: dict[int, nn.Parameter] = {}
     with torch.no_grad():
         for ours, parameter in model.state_dict(keep_vars=True).items():
             wanted = checkpoint_name(ours, prefix)
@@ -76,7 +81,13 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str) -> None:
                     f"{path}: tensor {stored_name!r} has shape {tuple(tensor.shape)}; "
                     f"the configuration asks for {tuple(parameter.shape)}"
                 )
-            parameter.copy_(tensor)
+            if parameter.is_meta:
+                # A copy: what is read may be the file's own memory, which changes when somebody writes to the file.
+                own = nn.Parameter(tensor.to(parameter.dtype, copy=True), parameter.requires_grad)
+                module, _, name = ours.rpartition(".")
+                setattr(model.get_submodule(module), name, taken.setdefault(id(parameter), own))
+            else:
+                parameter.copy_(tensor)
 
 
 def save_weights(model: nn.Module, config: dict[str, Any], path: str | Path, prefix: str, half: bool = False) -> None:
@@ -92,12 +103,26 @@ def save_weights(model: nn.Module, config: dict[str, Any], path: str | Path, pre
         for name, tensor in model.state_dict().items()
     }
     weights = directory / "model.safetensors"
-    save_file(tensors, f"{weights}.tmp", metadata={"format": "pt"})
-    Path(f"{weights}.tmp").chmod(0o644)  # safetensors makes files that only their owner can read
-    os.replace(f"{weights}.tmp", weights)
+    with replacing(weights) as temporary:
+        write_tensors(tensors, temporary, {"format": "pt"})
+        temporary.chmod(0o644)  # safetensors makes files that only their owner can read
     text = json.dumps(config | {"dtype": "float32"}, indent=2, ensure_ascii=False) + "\n"
-    (directory / "config.json.tmp").write_text(text, "utf-8")
-    os.replace(directory / "config.json.tmp", directory / "config.json")
+    write_whole(directory / "config.json", text.encode("utf-8"))
+
+
+def write_tensors(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: when the disk does not take it, as with any other file; safetensors has an error of its own for it.
+    """
+    try:
+        save_file(tensors, str(file), metadata)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from polarbert.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Example:
@@ -19,12 +21,19 @@ class Example:
         choices: the classes its annotators could choose among; None for all. A text from a collection without a
             neutral label teaches nothing about neutral.
         second_at: where the second segment starts in `ids`; None when there is one segment.
+
+    Raises:
+        TrainingError: when the label is none of its own choices; its loss would be infinite.
     """
 
     ids: Sequence[int]
     label: int
     choices: tuple[int, ...] | None = None
     second_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.choices is not None and self.label not in self.choices:
+            raise TrainingError(f"an example has the label {self.label}, which is none of its choices {self.choices}")
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,12 +13,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polarbert.errors import TrainingError
 from polarbert.metrics import accuracy, macro_f1, macro_recall
 from polarbert.model.heads import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 from polarbert.text.batches import plan_batches
 from polarbert.training.batching import Example, collate
-from polarbert.training.loop import make_precision
+from polarbert.training.device import make_precision
+from polarbert.training.settings import TrainSettings
 
 
 @dataclass
@@ -29,30 +32,54 @@ class ClassificationTask:
         dev: named groups of examples to judge by; the score is the mean of their macro-F1.
         classes: number of labels.
         tokenizer: saved beside the best model.
-        batch_tokens: most pieces in a batch.
-        seed: of the batch order.
-        precision: for evaluation, as in `TrainSettings`.
+        settings: those that `training.loop.train` is given; batch size, seed and precision are taken from them.
+        class_weights: (classes,) what a text of each class counts in the loss; None for 1 each.
+
+    Raises:
+        TrainingError: when a label is no class, there is nothing to judge by, or the weights do not fit.
     """
 
     train: Sequence[Example]
     dev: Mapping[str, Sequence[Example]]
     classes: int
     tokenizer: WordPieceTokenizer
-    batch_tokens: int
-    seed: int
-    precision: str = "auto"
+    settings: TrainSettings
+    class_weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.dev or not all(self.dev.values()):
+            raise TrainingError("there is nothing to judge by: give at least one dev group, and texts in each")
+        for example in self._examples():
+            if not 0 <= example.label < self.classes:
+                raise TrainingError(f"an example has the label {example.label}; there are {self.classes} classes")
+        if self.class_weights is not None and len(self.class_weights) != self.classes:
+            raise TrainingError(f"there are {len(self.class_weights)} class weights for {self.classes} classes")
+
+    def fingerprint(self) -> str:
+        """Changes with anything that is learned from or judged by."""
+        parts = [len(self.train), *((name, len(examples)) for name, examples in self.dev.items())]
+        digest = hashlib.sha256(repr((self.classes, self.class_weights, parts)).encode("utf-8"))
+        for example in self._examples():
+            digest.update(np.asarray(example.ids, dtype="<i4").tobytes())
+            digest.update(repr((example.label, example.choices, example.second_at)).encode("utf-8"))
+        return digest.hexdigest()
 
     def batches_in_epoch(self, epoch: int) -> list[list[int]]:
         """The plan of one pass, another for each."""
-        return plan_batches([len(e.ids) for e in self.train], self.batch_tokens, self.seed * 1000 + epoch)
+        lengths = [len(example.ids) for example in self.train]
+        return plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
 
     def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
-        """Mean cross-entropy of a batch, and its pieces without padding."""
+        """Mean cross-entropy of a batch, weighted by class where asked for, and its pieces without padding."""
         examples = [self.train[number] for number in numbers]
-        batch = collate(examples, self.classes, self.tokenizer.pad_id).to(next(model.parameters()).device)
+        device = next(model.parameters()).device
+        batch = collate(examples, self.classes, self.tokenizer.pad_id).to(device)
         logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.float()
         logits = logits.masked_fill(~batch.allowed, float("-inf"))
-        return F.cross_entropy(logits, batch.labels), sum(len(example.ids) for example in examples)
+        weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
+        # Not PyTorch's weighted mean: it divides by the weights in the batch, so a rare class alone would count as 1.
+        losses = F.cross_entropy(logits, batch.labels, weights, reduction="none")
+        return losses.mean(), sum(len(example.ids) for example in examples)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Accuracy, macro-F1 and macro-recall of each dev group; "score" is the mean macro-F1."""
@@ -70,8 +97,9 @@ class ClassificationTask:
         """(examples, classes) logits in input order, minus infinity at classes that are no choice."""
         device = next(model.parameters()).device
         result = np.empty((len(examples), self.classes), dtype=np.float32)
-        precision = make_precision(model, self.precision)
-        for numbers in plan_batches([len(e.ids) for e in examples], 4 * self.batch_tokens, seed=None):
+        precision = make_precision(model, self.settings.precision)
+        budget = 4 * self.settings.batch_tokens
+        for numbers in plan_batches([len(e.ids) for e in examples], budget, seed=None):
             batch = collate([examples[n] for n in numbers], self.classes, self.tokenizer.pad_id).to(device)
             with torch.inference_mode(), precision():
                 logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.float()
@@ -82,3 +110,24 @@ class ClassificationTask:
         """Weights, configuration and tokenizer in one directory."""
         cast(BertForSequenceClassification, model).save_pretrained(path)
         self.tokenizer.save(path)
+
+    def _examples(self) -> Iterable[Example]:
+        yield from self.train
+        for examples in self.dev.values():
+            yield from examples
+
+
+def inverse_frequencies(labels: Sequence[int], classes: int) -> list[float]:
+    """Class weights that let each class count the same in sum, and a text 1 on average.
+
+    Args:
+        labels: class numbers of the training texts.
+        classes: number of labels; one that does not occur gets 0.
+
+    Example:
+        >>> inverse_frequencies([0, 0, 0, 1], 2)
+        [0.6666666666666666, 2.0]
+    """
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return [float(len(labels) / (present * count)) if count else 0.0 for count in counts]

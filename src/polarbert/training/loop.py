@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -15,14 +14,20 @@ from torch import Tensor, nn
 from polarbert.errors import TrainingError
 from polarbert.training.allocator import keep_freed_memory
 from polarbert.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from polarbert.training.device import make_precision
 from polarbert.training.optimizer import learning_rate, make_optimizer
 from polarbert.training.progress import TrainingProgress
-from polarbert.training.run import RunDirectory
+from polarbert.training.run import RunDirectory, saving
 from polarbert.training.settings import TrainSettings
+
+LOG_SECONDS = 5.0
 
 
 class Task(Protocol):
     """What the loop asks of a task."""
+
+    def fingerprint(self) -> str:
+        """A digest of all data that the task learns from and is judged by; a resumed run must have the same."""
 
     def batches_in_epoch(self, epoch: int) -> list[list[int]]:
         """The plan of one pass: the numbers of the examples of each batch."""
@@ -51,10 +56,11 @@ def train(
     threads and PyTorch build the weights end as they would have without the interruption.
 
     Args:
-        model: what to train, changed in place.
+        model: what to train, on the device to train on; changed in place.
         task: batches, loss and evaluation.
         settings: how to train.
-        run: where everything is written.
+        run: where everything is written. It is begun here with the settings and the task's fingerprint, unless its
+            owner has begun it with more than these.
         resume: go on with the run that `run` holds.
         quiet: no progress on stderr.
 
@@ -62,126 +68,135 @@ def train(
         The summary that is also written to summary.json.
 
     Raises:
-        TrainingError: when the run cannot start or resume, or the loss is not a number.
+        TrainingError: when the run cannot start or resume, another run is at work in the directory, the loss is not a
+            number, or the disk is full.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     keep_freed_memory()
-    run.begin(settings.to_dict(), resume)
-    torch.manual_seed(settings.seed)
-    optimizer = make_optimizer(model, settings)
-    position = (load_checkpoint(run.checkpoint, model, optimizer) if resume else None) or Position()
-    first = task.batches_in_epoch(0)
-    if not first:
-        raise TrainingError("there is nothing to train on")
-    steps = max(1, round(settings.epochs * len(first)))
-    with TrainingProgress(steps, quiet) as progress:
-        _steps(model, task, settings, run, optimizer, position, steps, progress)
-    summary = asdict(position) | {"steps": steps}
-    run.write("summary.json", summary)
+    with run.locked():
+        if not run.has_begun:
+            run.begin(settings.to_dict() | {"data": task.fingerprint()}, resume)
+        torch.manual_seed(settings.seed)
+        trainer = _Trainer(model, task, settings, run, quiet)
+        if resume:
+            trainer.go_back_to_checkpoint()
+        trainer.train()
+        summary = asdict(trainer.position) | {"steps": trainer.steps}
+        run.write("summary.json", summary)
     return summary
 
 
-def _steps(
-    model: nn.Module,
-    task: Task,
-    settings: TrainSettings,
-    run: RunDirectory,
-    optimizer: torch.optim.AdamW,
-    position: Position,
-    steps: int,
-    progress: TrainingProgress,
-) -> None:
-    precision = make_precision(model, settings.precision)
-    due = {max(1, round(steps * part / settings.evaluations)) for part in range(1, settings.evaluations + 1)}
-    saved_at = logged_at = time.monotonic()
-    losses: list[Tensor] = []
-    logged_tokens = position.tokens
-    for batch in _from(task, position.step, steps):
+class _Trainer:
+    """A run in progress; arguments as for `train`."""
+
+    def __init__(
+        self, model: nn.Module, task: Task, settings: TrainSettings, run: RunDirectory, quiet: bool = False
+    ) -> None:
+        first = task.batches_in_epoch(0)
+        if not first:
+            raise TrainingError("there is nothing to train on")
+        self.model = model
+        self.task = task
+        self.settings = settings
+        self.run = run
+        self.position = Position()
+        self.steps = max(1, round(settings.epochs * len(first)))
+        self._optimizer = make_optimizer(model, settings)
+        self._precision = make_precision(model, settings.precision)
+        self._progress = TrainingProgress(self.steps, quiet)
+
+    def go_back_to_checkpoint(self) -> None:
+        """Weights, optimizer, random numbers and position of the last checkpoint, where there is one."""
+        self.position = load_checkpoint(self.run.checkpoint, self.model, self._optimizer) or Position()
+        self.run.forget_after(self.position.step)
+
+    def train(self) -> None:
+        """All steps that are left, with evaluations, log lines and checkpoints on the way."""
+        parts = self.settings.evaluations
+        due = {max(1, round(self.steps * part / parts)) for part in range(1, parts + 1)}
+        saved_at = logged_at = time.monotonic()
+        logged_tokens, losses = self.position.tokens, []
+        with self._progress:
+            for batch in self._batches():
+                losses.append(self._step(batch))
+                position, now = self.position, time.monotonic()
+                to_save = position.step in due or now - saved_at >= self.settings.checkpoint_seconds
+                if to_save or now - logged_at >= LOG_SECONDS:
+                    self._log(losses, (position.tokens - logged_tokens) / max(now - logged_at, 1e-9))
+                    losses, logged_at, logged_tokens = [], now, position.tokens
+                if position.step in due:
+                    self._evaluate()
+                if to_save:
+                    save_checkpoint(self.run.checkpoint, self.model, self._optimizer, position)
+                    saved_at = time.monotonic()
+
+    def _batches(self) -> Iterator[list[int]]:
+        """The batches that are left, pass after pass; none once patience has run out."""
+        done, epoch = 0, 0
+        while done < self.steps:
+            plan = self.task.batches_in_epoch(epoch)
+            for batch in plan[: self.steps - done]:
+                if done >= self.position.step:
+                    if self._has_no_patience():
+                        return
+                    yield batch
+                done += 1
+            epoch += 1
+
+    def _has_no_patience(self) -> bool:
+        return self.settings.patience is not None and self.position.stale >= self.settings.patience
+
+    def _step(self, batch: list[int]) -> Tensor:
+        """One step of the optimizer; the loss of its batch."""
         started = time.monotonic()
-        rate = learning_rate(position.step, steps, settings)
-        loss, tokens = _step(model, task, batch, optimizer, rate, settings.max_gradient_norm, precision)
-        losses.append(loss)
-        position.step += 1
-        position.tokens += tokens
-        position.seconds += time.monotonic() - started
-        now = time.monotonic()
-        to_save = position.step in due or now - saved_at >= settings.checkpoint_seconds
-        if to_save or now - logged_at >= 5:
-            mean = float(torch.stack(losses).mean())
-            if not math.isfinite(mean):  # before anything is saved, so that the checkpoint stays a good one
-                raise TrainingError(f"step {position.step}: the loss is not a number; lower the learning rate")
-            speed = (position.tokens - logged_tokens) / max(now - logged_at, 1e-9)
-            record = {"step": position.step, "loss": mean, "rate": rate, "tokens_per_second": round(speed)}
-            run.append("log.jsonl", record)
-            progress.update(position.step, mean, speed, position.seconds / position.step * (steps - position.step))
-            losses, logged_at, logged_tokens = [], now, position.tokens
-        if position.step in due:
-            _evaluate(model, task, run, position, progress)
-        if to_save:
-            save_checkpoint(run.checkpoint, model, optimizer, position)
-            saved_at = time.monotonic()
+        self.model.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.position.step, self.steps, self.settings)
+        with self._precision():
+            loss, tokens = self.task.loss(self.model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.position.step += 1
+        self.position.tokens += tokens
+        self.position.seconds += time.monotonic() - started
+        return loss.detach()
+
+    def _log(self, losses: list[Tensor], speed: float) -> None:
+        step, mean = self.position.step, float(torch.stack(losses).mean())
+        if not math.isfinite(mean):  # before anything is saved, so that the checkpoint stays a good one
+            raise TrainingError(
+                f"step {step}: the loss is not a number; lower the learning rate (now "
+                f"{self.settings.learning_rate:g}) and start again in a new directory"
+            )
+        rate = self._optimizer.param_groups[0]["lr"]
+        record = {"step": step, "loss": mean, "rate": rate, "tokens_per_second": round(speed)}
+        self.run.append("log.jsonl", record)
+        left = self.position.seconds / step * (self.steps - step)
+        self._progress.update(step, mean, speed, left)
+
+    def _evaluate(self) -> None:
+        position = self.position
+        self.model.eval()
+        figures = self.task.evaluate(self.model)
+        if not math.isfinite(figures["score"]):
+            raise TrainingError(f"step {position.step}: the score of the dev parts is not a number; see their labels")
+        is_best = figures["score"] > position.best_score
+        self.run.append("evaluations.jsonl", {"step": position.step, **figures})
+        self._progress.note(f"step {position.step:,}: {_shown(figures)}{'  (best so far)' if is_best else ''}")
+        position.stale += 1
+        if is_best:
+            position.best_score, position.best_step, position.stale = figures["score"], position.step, 0
+            with saving(self.run.best):
+                self.task.save(self.model, str(self.run.best))
+        elif self._has_no_patience():
+            self._progress.note(f"{position.stale} evaluations without a better score: the run ends here")
 
 
-def _from(task: Task, step: int, steps: int) -> Any:
-    """The batches of steps `step` to `steps`, pass after pass."""
-    done, epoch = 0, 0
-    while done < steps:
-        plan = task.batches_in_epoch(epoch)
-        for batch in plan[: steps - done]:
-            if done >= step:
-                yield batch
-            done += 1
-        epoch += 1
-
-
-def _step(
-    model: nn.Module,
-    task: Task,
-    batch: list[int],
-    optimizer: torch.optim.AdamW,
-    rate: float,
-    max_norm: float,
-    precision: Any,
-) -> tuple[Tensor, int]:
-    model.train()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    with precision():
-        loss, tokens = task.loss(model, batch)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss.detach(), tokens
-
-
-def _evaluate(model: nn.Module, task: Task, run: RunDirectory, position: Position, progress: TrainingProgress) -> None:
-    model.eval()
-    figures = task.evaluate(model)
-    run.append("evaluations.jsonl", {"step": position.step, **figures})
-    progress.note(f"step {position.step:,}: " + "  ".join(f"{k} {v:.4f}" for k, v in figures.items()))
-    if figures["score"] > position.best_score:
-        position.best_score, position.best_step = figures["score"], position.step
-        task.save(model, str(run.best))
-
-
-def make_precision(model: nn.Module, precision: str) -> Any:
-    """A maker of contexts in which to compute: bf16 where asked for, or where the processor has it."""
-    device = next(model.parameters()).device.type
-    if precision == "auto":
-        precision = "bf16" if has_bf16(device) else "fp32"
-    if precision == "fp32":
-        return nullcontext
-    return lambda: torch.autocast(device, torch.bfloat16)
-
-
-def has_bf16(device: str) -> bool:
-    """True where bf16 matrix products are computed by the hardware rather than imitated."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+def _shown(figures: dict[str, float]) -> str:
+    """Figures on a line; the score is left out where another figure is the score."""
+    is_repeated = list(figures.values()).count(figures["score"]) > 1
+    named = {name: value for name, value in figures.items() if name != "score" or not is_repeated}
+    return "  ".join(f"{name} {value:.4f}" for name, value in named.items())

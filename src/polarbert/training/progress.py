@@ -49,9 +49,11 @@ class TrainingProgress:
             self._bar.update(self._task, completed=step, description=text)
         elif not self.quiet and time.monotonic() - self._last_line >= self.line_seconds:
             self._last_line = time.monotonic()
-            print(f"{text}  {seconds_left / 60:.0f} min left", file=sys.stderr, flush=True)
+            left = f"{seconds_left:.0f} s" if seconds_left < 90 else f"{seconds_left / 60:.0f} min"
+            print(f"{text}  {left} left", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         """Say one line above the bar."""
         if not self.quiet:
-            (self._bar.console if self._bar is not None else self._console).print(text, highlight=False)
+            console = self._bar.console if self._bar is not None else self._console
+            console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ class TrainSettings:
         seed: of batch order, new weights and dropout.
         precision: "auto" (bf16 where the processor computes in it), "bf16" or "fp32".
         evaluations: how often the dev parts are scored, over the whole run.
+        patience: evaluations without a better score after which the run ends; None for never.
         checkpoint_seconds: time between checkpoints.
         threads: processor threads; 0 for PyTorch's own choice.
 
@@ -38,13 +40,24 @@ class TrainSettings:
     seed: int = 1
     precision: str = "auto"
     evaluations: int = 8
-    checkpoint_seconds: float = 300.0
+    patience: int | None = None
+    checkpoint_seconds: float = 120.0
     threads: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_tokens", "learning_rate", "max_gradient_norm", "evaluations"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"settings: {name} must be above 0, not {getattr(self, name)!r}")
+        for name in ("epochs", "learning_rate"):
+            if not math.isfinite(getattr(self, name)):
+                raise TrainingError(f"settings: {name} must be finite, not {getattr(self, name)!r}")
+        if self.patience is not None and self.patience < 1:
+            raise TrainingError(f"settings: patience must be 1 or more evaluations, not {self.patience!r}")
+        for name in ("weight_decay", "seed", "checkpoint_seconds", "threads"):
+            if not getattr(self, name) >= 0:
+                raise TrainingError(f"settings: {name} must be 0 or more, not {getattr(self, name)!r}")
+        if self.seed >= 2**32:
+            raise TrainingError(f"settings: seed must be below {2**32:,}, not {self.seed:,}")
         if not 0 <= self.warmup_share < 1:
             raise TrainingError(f"settings: warmup_share must be in [0, 1), not {self.warmup_share!r}")
         if self.precision not in ("auto", "bf16", "fp32"):

@@ -1,0 +1,192 @@
+"""`polarbert train`: labelled texts in, a model of one's own out, with figures one can believe."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polarbert.cli.options import Encoding, Json, Quiet, emit, note
+from polarbert.data.dataset import Dataset, read_labelled
+from polarbert.data.labels import LabelMap
+from polarbert.data.splits import Splits, given_splits
+from polarbert.errors import MissingExtraError, TrainingError, UsageError
+from polarbert.files import disk_errors, write_whole
+
+if TYPE_CHECKING:
+    from polarbert.training.finetune import FineTuneResult
+    from polarbert.training.recipe import FineTuneSettings
+
+PACKAGES = ("torch", "onnx", "safetensors")
+MIN_WIDTH, FILE_WIDTH = 60, 100
+
+
+def train(
+    data: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels.", metavar="DATA")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make: the model.", metavar="DIR")],
+    text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
+    label_column: Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")] = "label",
+    task: Annotated[str | None, typer.Option(help="sentiment or classification; by the labels unless given.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", "-b", help="A model directory or a Hub id to start from; the embedded one unless given."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with rarer settings; DIR/training/settings.toml is one.")
+    ] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="The parts, as an earlier run saved them in DIR/training/splits.json.")
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="The column that says train, dev or test; parts are made unless given.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of parts, batches and new weights; 1 unless given.")] = None,
+    target_accuracy: Annotated[
+        float | None, typer.Option(help="Share of right answers among those not unsure; 0.95 unless given.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
+    trial: Annotated[bool, typer.Option("--trial", help="Run every step on a few rows, in under a minute.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="Processor threads; 0 for as many as there are.")] = None,
+    encoding: Encoding = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on labels of your own, and judge it on texts it has not seen.
+
+    Stopped or killed, the same command with --resume goes on where it was and ends in the same model.
+
+    Example: polarbert train reviews.csv --text-column review --label-column stars -o my-model
+    """
+    if any(find_spec(package) is None for package in PACKAGES):
+        raise MissingExtraError("polarbert train", "train")
+    from polarbert.training.finetune import FineTuning, check_folder
+
+    if splits is not None and split_column is not None:
+        raise UsageError("--splits and --split-column both say what the parts are; give one of them")
+    settings = _settings(config, task, seed, target_accuracy, trial, device, threads)
+    check_folder(output, resume)
+    dataset = _read(data, text_column, label_column, settings, split_column, encoding)
+    parts = _parts(dataset, splits, split_column)
+    tuning = FineTuning(
+        dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
+    )
+    started = time.monotonic()
+    try:
+        result = tuning.run(resume)
+    except Exception:
+        raise
+    except BaseException:  # interrupted from outside
+        note(f"{output}: stopped; the same command with --resume goes on {_kept(output)}")
+        raise
+    _report(result, as_json, quiet)
+    note(
+        f'{output}: done in {_duration(time.monotonic() - started)}. Use it: polarbert predict -m {output} "..."', quiet
+    )
+
+
+def _settings(
+    config: Path | None,
+    task: str | None,
+    seed: int | None,
+    target_accuracy: float | None,
+    trial: bool,
+    device: str | None,
+    threads: int | None,
+) -> FineTuneSettings:
+    """Those of the file, changed by the options that were given."""
+    from polarbert.training.config import read_settings
+    from polarbert.training.recipe import FineTuneSettings
+
+    settings = FineTuneSettings() if config is None else read_settings(config, FineTuneSettings)
+    loop: dict[str, Any] = _given(seed=seed, threads=threads)
+    try:
+        return replace(
+            settings,
+            **_given(task=task, target_accuracy=target_accuracy, device=device, trial=trial or None),
+            training=replace(settings.training, **loop),
+        )
+    except TrainingError as error:
+        raise UsageError(str(error)) from error
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _read(
+    data: str,
+    text_column: str,
+    label_column: str,
+    settings: FineTuneSettings,
+    split_column: str | None,
+    encoding: str | None,
+) -> Dataset:
+    return read_labelled(
+        data,
+        text_column,
+        label_column,
+        label_map=LabelMap.explicit(settings.labels) if settings.labels else None,
+        task=settings.task,
+        keep=[] if split_column is None else [split_column],
+        encoding=encoding,
+    )
+
+
+def _parts(dataset: Dataset, splits: Path | None, split_column: str | None) -> Splits | None:
+    if splits is not None:
+        return Splits.load(splits, dataset)
+    if split_column is not None:
+        return given_splits(dataset, [row.values[split_column] for row in dataset.rows])
+    return None
+
+
+def _report(result: FineTuneResult, as_json: bool, quiet: bool) -> None:
+    """The evaluation on the test part: on stdout, as JSON and, where pictures can be made, as a page."""
+    evaluation = result.evaluation
+    found = None if evaluation is None else evaluation.to_dict()
+    if evaluation is None:
+        note("there is no test part, so nothing says how good the model is on other texts", quiet)
+    else:
+        with disk_errors(str(result.path), "The model is finished; only its evaluation could not be saved"):
+            content = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+            write_whole(result.path / "evaluation.json", content.encode("utf-8", "replace"))
+            _draw(result, quiet)
+    if as_json:
+        precision = result.export["precision"]
+        about = {"model": str(result.path), "precision": precision, "dev": dict(result.dev), "evaluation": found}
+        emit(json.dumps(about))
+    elif evaluation is not None:
+        emit(evaluation.text(max(MIN_WIDTH, shutil.get_terminal_size((FILE_WIDTH, 1)).columns)))
+
+
+def _draw(result: FineTuneResult, quiet: bool) -> None:
+    from polarbert.report import write_report
+
+    if result.evaluation is None:
+        return
+    try:
+        write_report(result.evaluation, result.path / "evaluation.html", f"{result.path.name} on its test part")
+    except MissingExtraError as error:
+        note(f"no page with pictures: {error}", quiet)
+
+
+def _kept(output: Path) -> str:
+    """Where a run that was stopped will go on."""
+    from polarbert.training.finetune import RUN
+    from polarbert.training.run import RunDirectory
+
+    step = RunDirectory.kept_step(output / RUN)
+    return f"from step {step:,}" if step else "from its beginning"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

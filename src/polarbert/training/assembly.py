@@ -1,0 +1,159 @@
+"""From the best model of a run to a finished bundle: graph, calibration, figures, model card, each in its place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polarbert.bundle import MANIFEST, Bundle
+from polarbert.calibration import Calibration
+from polarbert.export.bundling import CALIBRATION_TEXTS, ExportOptions, export_bundle
+from polarbert.export.proof import MIN_TEXTS, LabelledSet
+from polarbert.export.texts import own_texts
+from polarbert.files import write_whole
+from polarbert.inference.classifier import make_predictor
+from polarbert.inference.evaluate import evaluate_predictions
+from polarbert.inference.evaluation import Evaluation
+from polarbert.inference.prediction import Prediction
+from polarbert.training.confidence import fit_calibration
+from polarbert.training.parts import Parts, Positions
+from polarbert.training.recipe import FineTuneSettings
+from polarbert.training.run import saving
+
+PROOF_TEXTS, FITTING_TEXTS = 2000, 10_000  # dev texts, at most
+
+Card = Callable[[Bundle, Evaluation | None, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answers of a bundle to the test part.
+
+    Attributes:
+        predictions: one a row.
+        evaluation: what they are worth; None when there is no test part.
+    """
+
+    predictions: list[Prediction]
+    evaluation: Evaluation | None
+
+
+@dataclass
+class Assembly:
+    """Makes the bundle in a folder of its own, then puts it in its place.
+
+    Args:
+        best: the trained model.
+        staging: where the bundle is made; what an earlier run completed there is used.
+        output: its place.
+        parts: calibrated on train, fitted on dev, judged on test.
+        settings: with the number of threads in numbers.
+        provenance: for the manifest.
+        note: called with a line on each step.
+    """
+
+    best: Path
+    staging: Path
+    output: Path
+    parts: Parts
+    settings: FineTuneSettings
+    provenance: Mapping[str, Any]
+    note: Callable[[str], None]
+
+    def make(self, card: Card) -> None:
+        """Export, fit, judge and describe, in the staging folder.
+
+        Args:
+            card: writes the model card from the calibrated bundle, its evaluation and the export report.
+
+        Raises:
+            ExportError: when the graph is not the trained network.
+            TrainingError: when the disk is full.
+        """
+        with saving(self.staging):
+            if not (self.staging / MANIFEST).is_file():  # the export writes it last
+                shutil.rmtree(self.staging, ignore_errors=True)
+                self._export()
+            bundle = Bundle.open(self.staging)
+            bundle = replace(bundle, calibration=self._fit(replace(bundle, calibration=Calibration())))
+            report = json.loads((self.staging / "export.json").read_text("utf-8"))
+            text = card(bundle, self._judge(bundle).evaluation, report)
+            write_whole(self.staging / "README.md", text.encode("utf-8"))
+            bundle.write()
+
+    def install(self) -> None:
+        """Copy the bundle to its place, the manifest last: without it the directory does not load."""
+        with saving(self.output):
+            for left in self.output.glob("*.tmp"):  # by a run that was killed
+                left.unlink(missing_ok=True)
+            names = sorted(file.name for file in self.staging.iterdir() if file.name != MANIFEST)
+            for name in [*names, MANIFEST]:
+                write_whole(self.output / name, (self.staging / name).read_bytes())
+
+    @cached_property
+    def judged(self) -> Judged:
+        """The finished bundle on the test part."""
+        return self._judge(Bundle.open(self.output))
+
+    def _export(self) -> None:
+        parts, seed = self.parts, self.settings.training.seed
+        dev = _sample(parts.dev, PROOF_TEXTS, seed)
+        rows = parts.dataset.rows
+        known = LabelledSet([rows[n].text for n in dev], [rows[n].label for n in dev])
+        learned = list(dict.fromkeys(parts.texts("train")))
+        texts = [learned[n] for n in _sample(np.arange(len(learned)), CALIBRATION_TEXTS, seed)]
+        if len(texts) + len(dev) < MIN_TEXTS:  # too few to show how many labels int8 changes
+            texts = list(dict.fromkeys([*texts, *own_texts()]))
+        options = ExportOptions(parts.dataset.task, provenance=self.provenance, scratch=self.staging.parent)
+        export_bundle(self.best, self.staging, texts, {"dev": known}, options, self.note)
+
+    def _fit(self, bundle: Bundle) -> Calibration:
+        """Both numbers of the calibration, on the dev part, from answers of the graph that scores."""
+        parts, target = self.parts, self.settings.target_accuracy
+        dev = _sample(parts.dev, FITTING_TEXTS, self.settings.training.seed)
+        rows = [parts.dataset.rows[n] for n in dev]
+        answers = self._answer(bundle, [row.text for row in rows])
+        chances = np.array([list(answer.probabilities.values()) for answer in answers])
+        truth = np.array([row.label for row in rows])
+        fitted = fit_calibration(chances, truth, target)
+        line = f"temperature {fitted.temperature:.2f}, fitted on {len(rows):,} texts of the dev part"
+        if fitted.unsure_below == 1:
+            self.note(
+                f"{line}. At no confidence are {target:.0%} of the answers there right, so every answer will be marked "
+                "unsure; a lower --target-accuracy helps"
+            )
+        elif fitted.unsure_below == 0:
+            self.note(f"{line}; {target:.0%} or more of all answers there are right, so none is marked unsure")
+        else:
+            self.note(f"{line}; answers below a confidence of {fitted.unsure_below:.2f} are unsure")
+        return fitted
+
+    def _judge(self, bundle: Bundle) -> Judged:
+        test = self.parts.as_dataset("test")
+        if not test.rows:
+            return Judged([], None)
+        started = time.perf_counter()
+        answers = self._answer(bundle, test.texts)
+        seconds = time.perf_counter() - started
+        unsure_below = bundle.calibration.unsure_below
+        return Judged(answers, evaluate_predictions(test, answers, bundle.labels, unsure_below, seconds=seconds))
+
+    def _answer(self, bundle: Bundle, texts: Sequence[str]) -> list[Prediction]:
+        predictor = make_predictor(bundle, self.settings.training.threads, "onnxruntime")
+        return predictor.answer([(text, None) for text in texts])
+
+
+def _sample(positions: Positions, most: int, seed: int) -> NDArray[np.int64]:
+    """At most so many of them, in order."""
+    if len(positions) <= most:
+        return positions
+    return np.sort(np.random.default_rng(seed).choice(positions, most, replace=False))

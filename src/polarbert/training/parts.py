@@ -1,0 +1,136 @@
+"""The parts of a dataset: to learn from, to choose the best model by, and to judge it by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polarbert.data.dataset import Dataset
+from polarbert.data.splits import Splits
+from polarbert.errors import DataError
+
+MIN_ROWS = 20
+TRIAL_TEXTS = 64  # of each part
+NAMES = ("train", "dev", "test")
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of a dataset by what they are for.
+
+    Attributes:
+        dataset: all rows.
+        train: positions of the rows to learn from.
+        dev: of those that choose the best model and fit its calibration.
+        test: of those that judge it; may be empty.
+    """
+
+    dataset: Dataset
+    train: Positions
+    dev: Positions
+    test: Positions
+
+    @classmethod
+    def of(cls, dataset: Dataset, splits: Splits, trial: bool = False) -> Self:
+        """The parts that `splits` makes; for a trial, a few rows of each.
+
+        Raises:
+            DataError: when there is nothing to choose by, or only one class to learn.
+        """
+        found = (splits.train, splits.dev, splits.test)
+        parts = cls(dataset, *(_few(dataset, part) if trial else part for part in found))
+        parts._check()
+        return parts
+
+    def positions(self, part: str) -> Positions:
+        """The rows of "train", "dev" or "test"."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}[part]
+
+    def texts(self, part: str) -> list[str]:
+        """The texts of a part."""
+        return [self.dataset.rows[number].text for number in self.positions(part)]
+
+    def labels(self, part: str) -> list[int]:
+        """The class numbers of a part."""
+        return [self.dataset.rows[number].label for number in self.positions(part)]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Rows of each class in each part."""
+        names = self.dataset.labels
+        return {part: {names[n]: count for n, count in sorted(Counter(self.labels(part)).items())} for part in NAMES}
+
+    def as_dataset(self, part: str) -> Dataset:
+        """A part on its own."""
+        rows = [self.dataset.rows[number] for number in self.positions(part)]
+        return replace(self.dataset, name=f"{self.dataset.name} ({part} part)", rows=rows, skipped={}, notes=())
+
+    def missing(self) -> list[str]:
+        """The classes without a row to learn from."""
+        present = set(self.labels("train"))
+        return [name for number, name in enumerate(self.dataset.labels) if number not in present]
+
+    def _check(self) -> None:
+        name, learned = self.dataset.name, set(self.labels("train"))
+        for part in ("train", "dev"):
+            if not len(self.positions(part)):
+                raise DataError(f"{name}: there is no text in the {part} part; give more rows, or other splits")
+        if len(learned) < 2:
+            only = self.dataset.labels[learned.pop()]
+            raise DataError(
+                f"{name}: every row to learn from is {only!r}; a classifier needs texts of two or more classes"
+            )
+
+
+def check_dataset(dataset: Dataset) -> None:
+    """See that there is enough to make parts of.
+
+    Raises:
+        DataError: when there is not.
+    """
+    rows, name = dataset.rows, dataset.name
+    reasons = "; ".join(f"{reason}: {count:,}" for reason, count in dataset.skipped.items())
+    left_out = f" (left out: {reasons})" if reasons else ""
+    if len(rows) < MIN_ROWS:
+        raise DataError(
+            f"{name}: {len(rows)} usable rows{left_out} are too few to learn from, choose by and judge by. "
+            f"Label at least {MIN_ROWS}, better some hundred of each class"
+        )
+    if len({row.label for row in rows}) < 2:
+        only = dataset.labels[rows[0].label]
+        raise DataError(f"{name}: every row is {only!r}{left_out}; a classifier needs texts of two or more classes")
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Changes with any text or label, and with what the labels are called; not with where the file lies."""
+    digest = hashlib.sha256(repr((dataset.task, dataset.labels)).encode("utf-8"))
+    for row in dataset.rows:
+        digest.update(row.text.encode("utf-8", "surrogatepass") + b"\0%d\0" % row.label)
+    return digest.hexdigest()
+
+
+def splits_digest(splits: Splits) -> str:
+    """Changes with any row that stands in another part."""
+    parts = [np.asarray(part, dtype="<i8").tobytes() for part in (splits.train, splits.dev, splits.test)]
+    return hashlib.sha256(b"|".join(parts)).hexdigest()
+
+
+def file_name(dataset: Dataset) -> str:
+    """The dataset's name without the folder it lies in: what may stand in a model card."""
+    return Path(dataset.name).name or dataset.name
+
+
+def _few(dataset: Dataset, positions: Positions) -> Positions:
+    """Some rows of a part, each class in turn, in their order."""
+    queues: dict[int, list[int]] = {}
+    for position in positions.tolist():
+        queues.setdefault(dataset.rows[position].label, []).append(position)
+    taken = [queue[turn] for turn in range(TRIAL_TEXTS) for queue in queues.values() if turn < len(queue)]
+    return np.array(sorted(taken[:TRIAL_TEXTS]), dtype=np.int64)
