@@ -26,7 +26,11 @@ _HOMES = {
 
 
 def load(
-    model: str | Path | None = None, threads: int = 0, engine: str | None = None
+    model: str | Path | None = None,
+    threads: int = 0,
+    engine: str | None = None,
+    device: str | None = None,
+    min_confidence: float | None = None,
 ) -> SentimentModel | TextClassifier:
     """Load a model for scoring.
 
@@ -34,21 +38,28 @@ def load(
         model: None for the embedded model; a bundle directory; or a Hub id such as "org/name".
         threads: processor threads; 0 for as many as the process may use.
         engine: "onnxruntime" (also None) or "openvino", which needs the extra `[openvino]`.
+        device: "cpu" (also None) for an engine, or "cuda" for a GPU, which needs the extra `[train]`.
+        min_confidence: an answer with less confidence is unsure; the model's own threshold unless given.
 
     Returns:
         By the bundle's task, a `SentimentModel` or a `TextClassifier`; both may be shared between threads.
 
     Raises:
         BundleError: when there is no such model, or it is damaged, or it has no graph yet.
+        UsageError: when there is no such engine or device, both are given, or the threshold is no probability.
+        MissingExtraError: when what the engine or device needs is not installed.
 
     Example:
         >>> load().predict(["I love it"])[0].label
         'positive'
     """
     from polarbert.bundle import Bundle, resolve
-    from polarbert.inference.classifier import make_predictor
 
-    return make_predictor(Bundle.open(resolve(model)), threads, engine)
+    loading = import_module("polarbert.loading")  # by name: rooms that take the version from here are below it
+    predictor: SentimentModel | TextClassifier = loading.load_predictor(
+        Bundle.open(resolve(model)), threads, engine, device, min_confidence
+    )
+    return predictor
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.scoring_fixtures import QUICK, Outcome, polarbert_process, sentences
 
@@ -110,6 +112,30 @@ def test_a_stopped_run_says_what_is_kept_and_goes_on(
     assert "Aborted" not in said
     assert polarbert_process(arguments).returncode == 0
     assert out.read_bytes() == whole
+
+
+def test_a_killed_run_on_parquet_ends_with_an_equal_table(
+    reviews: Path, bundle_dir: Path, tmp_path: Path, whole: bytes
+) -> None:
+    with reviews.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    table = pa.Table.from_pylist(rows).append_column("number", pa.array(range(ROWS), pa.uint32()))
+    source, out = tmp_path / "reviews.parquet", tmp_path / "scored.parquet"
+    pq.write_table(table, source, row_group_size=1700)
+    arguments = score(source, out, bundle_dir)
+    for number, after in ((signal.SIGKILL, 1000), (signal.SIGTERM, 3000)):
+        stopped_by(number, arguments, out, after)
+    kept = rows_kept(out)
+    assert kept >= 3000
+    ended = polarbert_process(arguments)
+    assert ended.returncode == 0
+    assert f"going on after {kept:,} rows" in ended.stderr.decode()
+    scored = pq.read_table(out)
+    assert scored.select(table.column_names).equals(table)
+    plain = list(csv.DictReader(whole.decode().splitlines(keepends=True)))
+    assert [f"{value:.6f}" for value in scored.column("p_positive").to_pylist()] == [row["p_positive"] for row in plain]
+    assert scored.column("label").to_pylist() == [row["label"] for row in plain]
+    assert {file.name for file in tmp_path.iterdir()} == {"reviews.parquet", "scored.parquet"}
 
 
 def small(tmp_path: Path, count: int = 1500) -> Path:

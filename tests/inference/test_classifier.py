@@ -259,5 +259,5 @@ def test_a_damaged_file_is_found_when_the_model_is_loaded(own_bundle: Path, name
 
 def test_labels_that_the_graph_does_not_have_are_an_error(bundle_dir: Path) -> None:
     bundle = replace(Bundle.open(bundle_dir), labels=["negative", "positive"])
-    with pytest.raises(BundleError, match=r"2 labels.*the graph has 3"):
+    with pytest.raises(BundleError, match="the graph has 3 labels, the manifest names 2"):
         make_predictor(bundle, 1, "onnxruntime").predict(["great"])

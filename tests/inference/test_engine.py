@@ -1,120 +1,22 @@
-"""One suite for every engine: the same files, the same answers."""
+"""Loading an engine, choosing one, and how many threads it gets. What engines compute: see test_conformance."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tests.scoring_fixtures import load, sentences
+from tests.scoring_fixtures import load
 
 from polarbert.errors import BundleError, MissingExtraError, UsageError
 from polarbert.inference import engine as engine_module
-from polarbert.inference.classifier import SentimentModel, TextClassifier
 from polarbert.inference.engine import ENGINES, engine_name, load_engine, usable_threads
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
-TEXTS = [text for text, _ in sentences(120, 11)] + ["", "???", "great😀", "the app is zzz", "Café " * 40, "bad " * 150]
-LABELS = [label for _, label in sentences(120, 11)]
-GRAPHS = ("int8", "float")
-
-
-@pytest.fixture(scope="module")
-def loaded(bundle_dir: Path, float_bundle_dir: Path) -> dict[tuple[str, str], SentimentModel | TextClassifier]:
-    """Every graph on every engine."""
-    places = {"int8": bundle_dir, "float": float_bundle_dir}
-    return {(name, graph): load(places[graph], name, threads=2) for name in ENGINES for graph in GRAPHS}
-
-
-Loaded = dict[tuple[str, str], SentimentModel | TextClassifier]
 each_engine = pytest.mark.parametrize("name", ENGINES)
-each_graph = pytest.mark.parametrize("graph", GRAPHS)
-
-
-def chances(model: SentimentModel | TextClassifier, texts: list[str]) -> np.ndarray:
-    return np.array([list(answer.probabilities.values()) for answer in model.predict(texts)])
-
-
-@each_engine
-@each_graph
-def test_obvious_texts_get_their_labels(loaded: Loaded, name: str, graph: str) -> None:
-    answers = loaded[name, graph].predict(TEXTS[:120])
-    right = sum(answer.label == label for answer, label in zip(answers, LABELS, strict=True))
-    assert right >= 118
-
-
-@each_graph
-def test_the_engines_agree(loaded: Loaded, graph: str) -> None:
-    theirs, ours = (chances(loaded[name, graph], TEXTS) for name in ENGINES)
-    assert (theirs.argmax(1) == ours.argmax(1))[:120].all()
-    np.testing.assert_allclose(theirs, ours, atol=0.02 if graph == "int8" else 1e-4)
-
-
-@each_engine
-def test_int8_answers_like_float(loaded: Loaded, name: str) -> None:
-    small, exact = (chances(loaded[name, graph], TEXTS[:120]) for graph in GRAPHS)
-    assert (small.argmax(1) == exact.argmax(1)).mean() >= 0.98
-    assert np.abs(small - exact).mean() < 0.02
-
-
-@each_engine
-@each_graph
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=40))
-def test_a_text_gets_the_same_answer_alone_and_in_any_company(
-    loaded: Loaded, name: str, graph: str, texts: list[str]
-) -> None:
-    model = loaded[name, graph]
-    together = chances(model, texts)
-    for number in {0, len(texts) // 2, len(texts) - 1}:
-        np.testing.assert_allclose(together[number], chances(model, [texts[number]])[0], atol=1e-3)
-
-
-@each_engine
-@each_graph
-def test_padding_does_not_take_part(loaded: Loaded, name: str, graph: str) -> None:
-    engine = loaded[name, graph].engine
-    ids = np.array([[101, 450, 500, 102]])
-    alone = engine.logits(ids, np.ones_like(ids), np.zeros_like(ids))
-    padded = np.pad(ids, ((0, 0), (0, 20)), constant_values=7)
-    mask = np.pad(np.ones_like(ids), ((0, 0), (0, 20)))
-    np.testing.assert_allclose(engine.logits(padded, mask, np.zeros_like(padded)), alone, atol=1e-3)
-
-
-@each_engine
-def test_the_second_segment_is_told_from_the_first(loaded: Loaded, name: str) -> None:
-    engine = loaded[name, "float"].engine
-    ids = np.array([[101, 450, 500, 102, 460, 102]])
-    first = np.zeros_like(ids)
-    second = np.array([[0, 0, 0, 0, 1, 1]])
-    difference = engine.logits(ids, np.ones_like(ids), first) - engine.logits(ids, np.ones_like(ids), second)
-    assert np.abs(difference).max() > 1e-3
-
-
-@each_engine
-def test_logits_are_float32_of_a_row_a_text(loaded: Loaded, name: str) -> None:
-    ids = np.full((5, 7), 101)
-    logits = loaded[name, "int8"].engine.logits(ids, np.ones_like(ids), np.zeros_like(ids))
-    assert logits.shape == (5, 3)
-    assert logits.dtype == np.float32
-
-
-@each_engine
-def test_several_threads_get_the_answers_that_one_gets(loaded: Loaded, name: str) -> None:
-    model = loaded[name, "int8"]
-    parts = [TEXTS[start : start + 60] for start in range(0, 60, 10)] * 2
-    alone = [chances(model, part) for part in parts]
-    with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda part: chances(model, part), parts))
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 @each_engine
@@ -122,6 +24,40 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "model.onnx").write_bytes(b"no graph at all")
     with pytest.raises(BundleError, match=r"model\.onnx: .* cannot load the graph"):
         load_engine(tmp_path / "model.onnx", 1, name)
+
+
+# Whatever is imported at first use gives way to the other threads, so that all are in the middle of it at once.
+FIRST_USE = """if True:
+    import builtins, sys, threading, time
+    from pathlib import Path
+    import numpy as np
+    from polarbert.inference.engine import load_engine
+
+    engine = load_engine(Path(sys.argv[1]), 2, sys.argv[2])
+    plain = builtins.__import__
+    def slow(*arguments, **named):
+        time.sleep(0.05)
+        return plain(*arguments, **named)
+    builtins.__import__ = slow
+    ids = np.full((1, 4), 101)
+    ready = threading.Barrier(4)
+    def use():
+        ready.wait()
+        engine.logits(ids, np.ones_like(ids), np.zeros_like(ids))
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("all answered")
+"""
+
+
+@each_engine
+def test_the_first_use_of_all_may_be_by_many_threads(bundle_dir: Path, name: str) -> None:
+    command = [sys.executable, "-c", FIRST_USE, str(bundle_dir / "model.int8.onnx"), name]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "all answered\n"
 
 
 @each_engine

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from polarbert.cli.options import Json, Quiet, note
+from polarbert.cli.options import Encoding, Format, Json, Quiet, emit, note
 from polarbert.data.tables import open_table, table_format
 from polarbert.errors import DataError, MissingExtraError, UsageError
+from polarbert.files import reason
 
 MAX_TEXTS = 4000
 
@@ -20,9 +21,11 @@ def export(
     source: Annotated[Path, typer.Argument(help="A trained classifier in the Hugging Face layout.", metavar="DIR")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The bundle; DIR itself unless given.")] = None,
     texts: Annotated[
-        Path | None, typer.Option(help="CSV or JSONL with texts like those to be scored; ours unless given.")
+        Path | None, typer.Option(help="A table with texts like those to be scored; ours unless given.")
     ] = None,
     text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
+    kind: Format = None,
+    encoding: Encoding = None,
     task: Annotated[str, typer.Option(help="sentiment or classification.")] = "classification",
     window: Annotated[int, typer.Option(help="Most word pieces read at once.", min=16)] = 512,
     as_json: Json = False,
@@ -42,23 +45,34 @@ def export(
     if task not in ("sentiment", "classification"):
         raise UsageError(f"--task is {task!r}; it can be sentiment or classification")
     if not source.is_dir():
-        raise UsageError(f"{source}: no such directory")
-    found = own_texts() if texts is None else _read_texts(texts, text_column)
+        raise UsageError(f"{source}: no such directory; name the one that holds the trained model")
+    if output is not None and (output.is_symlink() or output.exists()) and not output.is_dir():
+        raise UsageError(f"{output}: is no directory; name another with -o")
+    found = own_texts() if texts is None else _read_texts(texts, text_column, kind, encoding, quiet)
     options = ExportOptions(task=task, window=window, overlap=min(64, window // 4))
     report = export_bundle(source, output or source, found, options=options, note=lambda line: note(line, quiet))
     if as_json:
-        print(json.dumps(report.to_dict()))
+        emit(json.dumps(report.to_dict()))
     note(f"{report.path}: scores in {report.precision}", quiet)
 
 
-def _read_texts(path: Path, column: str) -> list[str]:
+def _read_texts(path: Path, column: str, kind: str | None, encoding: str | None, quiet: bool) -> list[str]:
+    """The first different texts, as many as are used."""
     try:
         source = path.open("rb")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot be read: {reason(error)}; name a file with texts") from error
     with source:
-        rows = open_table(source, str(path), table_format(str(path), None), column, []).rows()
-        distinct = dict.fromkeys(row.text for row in rows if row.text and row.text.strip())
+        table = open_table(source, str(path), table_format(str(path), kind), column, encoding=encoding)
+        distinct: dict[str, None] = {}
+        for row in table.rows():
+            if row.text and row.text.strip():
+                distinct[row.text] = None
+            if len(distinct) == MAX_TEXTS:
+                break
+        for said in (table.doubt, table.fault):
+            if said is not None:
+                note(said, quiet)
     if not distinct:
-        raise DataError(f"{path}: the column {column!r} holds no text")
-    return list(distinct)[:MAX_TEXTS]
+        raise DataError(f"{path}: the column {column!r} holds no text; name another with --text-column")
+    return list(distinct)

@@ -10,7 +10,7 @@ import typer
 
 import polarbert
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.options import Json, Model
+from polarbert.cli.options import Json, Model, emit, printable
 from polarbert.errors import UsageError
 from polarbert.inference.engine import usable_threads
 from polarbert.model.config import BertConfig
@@ -38,7 +38,7 @@ def info(
     if preset is not None and preset not in PRESETS:
         raise UsageError(f"--preset is {preset!r}; it can be {', '.join(PRESETS)}")
     about = _about_model(model) if preset is None else _about_preset(preset)
-    print(json.dumps(about, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(about)))
+    emit(json.dumps(about, indent=2, ensure_ascii=False) if as_json else "\n".join(_lines(about)))
 
 
 def _about_preset(name: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _engines() -> dict[str, str]:
 
 def _lines(about: dict[str, Any]) -> list[str]:
     width = max(len(name) for name in about)
-    return [f"{name:<{width}}  {_shown(value)}" for name, value in about.items()]
+    return [f"{printable(name):<{width}}  {printable(_shown(value))}" for name, value in about.items()]
 
 
 def _shown(value: Any) -> str:

@@ -5,52 +5,85 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated
 
 import typer
 
 import polarbert
-from polarbert.cli.options import Engine, Json, Model, Threads, uses_colour
+from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit, printable, uses_colour
+from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.prediction import Prediction
+from polarbert.inference.prediction import Prediction, check_min_confidence
 
-LINES_AT_ONCE = 1000
+LINES_AT_ONCE, BYTES_AT_ONCE = 1000, 4_000_000
 COLOURS = {"negative": typer.colors.RED, "neutral": typer.colors.YELLOW, "positive": typer.colors.GREEN}
 
 
 def predict(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; lines of stdin unless given.", metavar="[TEXT]...")
+        list[str] | None, typer.Argument(help="Texts; lines of stdin unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
+    min_confidence: MinConfidence = None,
     as_json: Json = False,
     threads: Threads = 0,
     engine: Engine = None,
+    device: Device = None,
 ) -> None:
     """Say whether texts are negative, neutral or positive.
 
     Example: polarbert predict "I love it" "Crashes on start"
     """
-    if not texts and sys.stdin.isatty():
+    if not texts and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError('give a text, as in: polarbert predict "I love it", or send lines to stdin')
-    lines = iter(texts) if texts else _stdin_lines()
-    predictor = polarbert.load(model, threads, engine)
-    while block := list(islice(lines, LINES_AT_ONCE)):
+    if min_confidence is not None:
+        check_min_confidence(min_confidence, "--min-confidence")
+    predictor = polarbert.load(model, threads, engine, device, min_confidence)
+    for block in [texts] if texts else _stdin_blocks():
         answers = predictor.predict(block)
-        shown = [_json(t, a) if as_json else _line(t, a) for t, a in zip(block, answers, strict=True)]
-        sys.stdout.write("\n".join(shown) + "\n")
-        sys.stdout.flush()
+        emit("\n".join(_json(t, a) if as_json else _line(t, a) for t, a in zip(block, answers, strict=True)))
 
 
-def _stdin_lines() -> Iterator[str]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"stdin, line {number}: not UTF-8 at byte {error.start}; convert it first (iconv)"
-            ) from error
+def _stdin_blocks() -> Iterator[list[str]]:
+    """Lines in groups that can be held; what stands before a bad line is given out before the line is refused."""
+    block: list[str] = []
+    size = number = 0
+    try:
+        while line := sys.stdin.buffer.readline(MAX_TEXT_BYTES + 2):
+            number += 1
+            block.append(_decoded(line, number))
+            size += len(line)
+            if len(block) == LINES_AT_ONCE or size > BYTES_AT_ONCE:
+                yield block
+                block, size = [], 0
+    except DataError:
+        if block:
+            yield block
+        raise
+    if block:
+        yield block
+
+
+def _decoded(line: bytes, number: int) -> str:
+    """The text of a line, without its end.
+
+    Raises:
+        DataError: when it is too long, or not UTF-8.
+    """
+    if number == 1 and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError("stdin: is UTF-16, not UTF-8. Convert it first: iconv -f UTF-16 -t UTF-8")
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
+    if len(line) > MAX_TEXT_BYTES:
+        raise DataError(f"stdin, line {number}: has more than {MAX_TEXT_BYTES:,} bytes; cut it into shorter lines")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"stdin, line {number}: not UTF-8: byte 0x{line[error.start]:02x} at byte {error.start} of the line. "
+            "If it is Latin-1 or from Windows, convert it first: iconv -f cp1252 -t UTF-8"
+        ) from error
 
 
 def _json(text: str, answer: Prediction) -> str:
@@ -62,4 +95,4 @@ def _line(text: str, answer: Prediction) -> str:
     if uses_colour():
         label = typer.style(label, fg=COLOURS.get(answer.label), bold=True)
     doubt = "unsure" if answer.unsure else ""
-    return f"{label} {answer.confidence:4.0%}  {doubt:<6}  {' '.join(text.split())}"
+    return f"{label} {answer.confidence:4.0%}  {doubt:<6}  {printable(' '.join(text.split()))}"

@@ -21,13 +21,15 @@ class ScoreProgress:
         source: the input; time left is known when it is a regular file.
         earlier: rows done by earlier runs.
         quiet: show nothing.
+        count: rows in all, for a format that says so and is not read from front to back.
     """
 
-    def __init__(self, source: BinaryIO, earlier: int, quiet: bool) -> None:
+    def __init__(self, source: BinaryIO, earlier: int, quiet: bool, count: int | None = None) -> None:
         self._source = source
+        self._count = count
         self._earlier = earlier
         self._quiet = quiet
-        self._size = _size(source)
+        self._size = _size(source) if count is None else count
         self._started = self._said = time.monotonic()
         self._bar: Progress | None = None
 
@@ -50,16 +52,17 @@ class ScoreProgress:
         speed = (rows - self._earlier) / max(now - self._started, 1e-9)
         text = f"{rows:,} rows  {speed:,.0f} rows/s"
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._position(), description=text)
+            self._bar.update(self._task, completed=self._position(rows), description=text)
         elif not self._quiet and now - self._said >= LINE_SECONDS:
             self._said = now
-            print(f"{text}{self._time_left(now)}", file=sys.stderr, flush=True)
+            print(f"{text}{self._time_left(now, self._position(rows))}", file=sys.stderr, flush=True)
 
-    def _position(self) -> int:
+    def _position(self, rows: int) -> int:
+        if self._count is not None:
+            return rows
         return self._source.tell() if self._size else 0
 
-    def _time_left(self, now: float) -> str:
-        position = self._position()
+    def _time_left(self, now: float, position: int) -> str:
         if not self._size or not position:
             return ""
         left = (now - self._started) * (self._size - position) / position

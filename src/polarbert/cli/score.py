@@ -14,29 +14,49 @@ import typer
 
 import polarbert
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.options import Engine, Json, Model, Quiet, Threads, note
+from polarbert.cli.options import (
+    Device,
+    Encoding,
+    Engine,
+    Format,
+    Json,
+    MinConfidence,
+    Model,
+    Quiet,
+    Threads,
+    emit,
+    note,
+)
 from polarbert.cli.progress import ScoreProgress
 from polarbert.data.journal import Journal, Sink, Stream
-from polarbert.data.tables import open_table, table_format
+from polarbert.data.rows import Assemble
+from polarbert.data.tables import FORMATS, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.classifier import make_predictor
+from polarbert.files import disk_errors, reason
 from polarbert.inference.engine import engine_name
+from polarbert.inference.prediction import check_min_confidence
 from polarbert.inference.scoring import ScoreColumns, score_table
+from polarbert.loading import WEIGHTS, check_device, load_predictor
+
+DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 
 def score(
-    table: Annotated[str, typer.Argument(help="A CSV, TSV or JSONL file; - for stdin.", metavar="IN")],
+    table: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file; - for stdin.", metavar="IN")],
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write; - for stdout.", metavar="OUT")],
     text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
     model: Model = None,
+    min_confidence: MinConfidence = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
-    kind: Annotated[str | None, typer.Option("--format", help="csv or jsonl; by the file's name unless given.")] = None,
+    kind: Format = None,
     delimiter: Annotated[str | None, typer.Option(help="Of a CSV; found in its first line unless given.")] = None,
+    encoding: Encoding = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished output.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     threads: Threads = 0,
     engine: Engine = None,
+    device: Device = None,
 ) -> None:
     """Score every row of a table; all its cells are kept, and the answers added as columns.
 
@@ -48,22 +68,34 @@ def score(
         raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
     if as_json and output == "-":
         raise UsageError("--json prints the summary on stdout, where -o - writes the rows; choose one of them")
+    if min_confidence is not None:
+        check_min_confidence(min_confidence, "--min-confidence")
+    engine_name(engine)
+    check_device(device, engine)
     source = _open_input(table)
     kind = table_format(table, kind)
     _refuse_same_file(table, output)
+    _refuse_other_format(output, kind)
     bundle = Bundle.open(resolve(model))
     columns = ScoreColumns(bundle.labels, prefix)
-    rows = open_table(source, table, kind, text_column, columns.names(), delimiter)
-    asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter}
-    about = {"version": polarbert.__version__, "model": bundle.fingerprint(), "engine": engine_name(engine)}
-    predictor = make_predictor(bundle, threads, engine)
-    sink = _open_output(output, overwrite, about | _about_input(table) | asked)
+    name = "stdin" if table == "-" else table
+    rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding)
+    asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
+    predictor = load_predictor(bundle, threads, engine, device, min_confidence)
+    about = {
+        "version": polarbert.__version__,
+        "model": bundle.fingerprint(WEIGHTS if device == "cuda" else None),
+        "engine": predictor.engine.name,
+        "min confidence": predictor.unsure_below,
+    }
+    sink = _open_output(output, overwrite, about | _about_input(table) | asked, rows.assembler(columns.types()))
     if sink.rows:
         note(f"{output}: going on after {sink.rows:,} rows", quiet)
+    doubt = _say_doubt(rows, quiet)  # of the first lines, before hours are spent on the others
     started = time.monotonic()
     earlier = sink.rows
     try:
-        with ScoreProgress(source, earlier, quiet) as progress:
+        with ScoreProgress(source, earlier, quiet, rows.count) as progress:
             totals = score_table(predictor, rows, sink, columns, progress.update)
     except Exception:
         raise
@@ -73,25 +105,37 @@ def score(
         raise
     seconds = time.monotonic() - started
     if as_json:
-        print(json.dumps(totals | {"seconds": round(seconds, 3)}))
+        emit(json.dumps(totals | {"seconds": round(seconds, 3)}))
     note(_summary(output, totals, totals.get("rows", 0) - earlier, seconds), quiet)
+    if not doubt:
+        _say_doubt(rows, quiet)
+    if rows.fault is not None:
+        raise DataError(f"{rows.fault}. What could be read is in {output}")
     if totals.get("errors", 0) == totals.get("rows", 0) > 0:
-        raise DataError(f"{table}: no row could be scored; the column 'error' of {output} says why")
+        raise DataError(f"{name}: no row could be scored; the column '{prefix}error' of {output} says why")
+
+
+def _say_doubt(rows: Table, quiet: bool) -> bool:
+    if rows.doubt is not None:
+        note(rows.doubt, quiet)
+    return rows.doubt is not None
 
 
 def _open_input(name: str) -> BinaryIO:
     if name == "-":
+        if sys.stdin is None:
+            raise UsageError("-: stdin is closed; send rows to it or name a file")
         return sys.stdin.buffer
     path = Path(name)
-    if path.is_dir():
-        raise UsageError(f"{name}: is a folder; name a file in it")
     try:
+        if path.is_dir():
+            raise UsageError(f"{name}: is a folder; name a file in it")
         return path.open("rb")
     except FileNotFoundError:
         near = _nearest_file(path)
-        raise UsageError(f"{name}: no such file.{f' Did you mean {near}?' if near else ''}") from None
+        raise UsageError(f"{name}: no such file. {f'Did you mean {near}?' if near else 'Check the path'}") from None
     except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{name}: cannot be read: {reason(error)}. Name another file, or make it readable") from error
 
 
 def _nearest_file(path: Path) -> str | None:
@@ -102,20 +146,36 @@ def _nearest_file(path: Path) -> str | None:
 
 
 def _refuse_same_file(table: str, output: str) -> None:
-    if "-" not in (table, output) and Path(output).exists() and Path(output).samefile(table):
-        raise UsageError(f"{output}: is the input; name another output")
+    with disk_errors(output, "Name another output", UsageError):
+        if "-" not in (table, output) and Path(output).exists() and Path(output).samefile(table):
+            raise UsageError(f"{output}: is the input; name another output")
 
 
-def _open_output(name: str, overwrite: bool, identity: dict[str, object]) -> Sink:
-    if name == "-":
-        return Stream(sys.stdout.buffer, "stdout")
+def _refuse_other_format(output: str, kind: str) -> None:
+    suffix = Path(output).suffix.lower()
+    if FORMATS.get(suffix, kind) != kind:
+        right = next(known for known, found in FORMATS.items() if found == kind)
+        raise UsageError(f"{output}: the output has the format of the input, {kind}. Let its name end in {right}")
+
+
+def _open_output(name: str, overwrite: bool, identity: dict[str, object], assemble: Assemble | None) -> Sink:
     path = Path(name)
-    if path.is_dir():
+    if name != "-" and path.is_dir():
         raise UsageError(f"{name}: is a folder; name a file in it")
     is_special = path.exists() and not stat.S_ISREG(path.stat().st_mode)
-    if is_special or path.is_relative_to("/dev"):  # /dev/stdout may lead to a file, but its folder is no place to write
+    # /dev/stdout may lead to a file, but its folder is no place to write.
+    if name != "-" and not is_special and path.parent not in DEVICES:
+        return Journal(path, identity, overwrite, assemble)
+    if assemble is not None:
+        raise UsageError(f"{name}: Parquet cannot be written to a pipe or device; name a file with -o")
+    if name == "-":
+        if sys.stdout is None:
+            raise UsageError("-o -: stdout is closed; send it somewhere or name a file")
+        return Stream(sys.stdout.buffer, "stdout")
+    if not path.exists():
+        raise UsageError(f"{name}: no such device; name another output")
+    with disk_errors(name, "Name another output"):
         return Stream(path.open("wb", buffering=0), name)
-    return Journal(path, identity, overwrite)
 
 
 def _about_input(name: str) -> dict[str, object]:

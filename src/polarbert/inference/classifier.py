@@ -14,11 +14,13 @@ from polarbert.bundle import Bundle
 from polarbert.calibration import probabilities
 from polarbert.errors import BundleError, UsageError
 from polarbert.inference.engine import Engine, load_engine
-from polarbert.inference.prediction import Prediction, make_prediction
+from polarbert.inference.prediction import Prediction, check_min_confidence, make_prediction
 from polarbert.text import WordPieceTokenizer, cut_windows, is_wordless, join_segments
 from polarbert.text.batches import plan_batches
 
-BATCH_TOKENS = 512  # what a layer computes of more pieces leaves a core's own cache, and is a third slower
+# Pieces of a batch, unless the engine names another number as `batch_tokens`: what a layer computes of more of them
+# leaves a core's own cache, and is a third slower.
+BATCH_TOKENS = 512
 GROUP_TEXTS, GROUP_CHARACTERS = 4096, 4_000_000  # cut and sorted together; bounds what is held at once
 
 TextPair = tuple[str, str | None]
@@ -50,18 +52,39 @@ class Predictor:
     Args:
         bundle: which model.
         threads: processor threads; 0 for as many as the process may use.
-        engine: "onnxruntime" (also None) or "openvino".
+        engine: "onnxruntime" (also None) or "openvino", which run the bundle's graph; or an engine of your own, which
+            brings its own threads, and may say in `batch_tokens` how many pieces a batch should have.
+        min_confidence: an answer with less confidence is unsure; the bundle's threshold unless given.
+
+    Attributes:
+        unsure_below: the threshold in force.
 
     Raises:
         BundleError: when the bundle is damaged.
+        UsageError: when there is no such engine, or the threshold is no probability.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0, engine: str | None = None) -> None:
-        bundle.verify([bundle.graph, "tokenizer.json"])
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 0,
+        engine: str | Engine | None = None,
+        min_confidence: float | None = None,
+    ) -> None:
+        stored = bundle.calibration.unsure_below
+        self.unsure_below = stored if min_confidence is None else check_min_confidence(min_confidence)
+        bundle.verify(["tokenizer.json"])
         self.bundle = bundle
         self.labels = bundle.labels
         self.tokenizer = WordPieceTokenizer.from_directory(bundle.path)
-        self.engine: Engine = load_engine(bundle.path / bundle.graph, threads, engine)
+        if self.tokenizer.vocab_size > (pieces := bundle.network_size("vocab_size")):
+            what = f"has {self.tokenizer.vocab_size:,} pieces, the network {pieces:,.0f}"
+            raise BundleError(f"{bundle.path / 'tokenizer.json'}: {what}. Copy or export the bundle again")
+        if engine is None or isinstance(engine, str):
+            bundle.verify([bundle.graph])
+            engine = load_engine(bundle.path / bundle.graph, threads, engine, len(bundle.labels))
+        self.engine: Engine = engine
+        self._batch_tokens: int = getattr(self.engine, "batch_tokens", BATCH_TOKENS)
         self._pool = ThreadPoolExecutor(self.engine.threads, thread_name_prefix="polarbert")
 
     def answer(self, asked: Sequence[TextPair]) -> list[Prediction]:
@@ -89,7 +112,7 @@ class Predictor:
             make_prediction(
                 self.labels,
                 means[number].tolist(),
-                self.bundle.calibration.unsure_below,
+                self.unsure_below,
                 is_wordless(first),
                 cut.n_tokens[number],
                 cut.n_windows[number],
@@ -120,7 +143,7 @@ class Predictor:
     def window_logits(self, windows: Sequence[_Window]) -> NDArray[np.float32]:
         """(windows, labels) logits, in order; batches of like length run side by side."""
         result = np.empty((len(windows), len(self.labels)), dtype=np.float32)
-        plan = plan_batches([len(window.ids) for window in windows], BATCH_TOKENS, seed=None)
+        plan = plan_batches([len(window.ids) for window in windows], self._batch_tokens, seed=None)
 
         def compute(numbers: list[int]) -> None:
             logits = self.engine.logits(*self._arrays([windows[n] for n in numbers]))
@@ -196,10 +219,12 @@ class SentimentModel(Predictor):
         return self.answer(asked)
 
 
-def make_predictor(bundle: Bundle, threads: int = 0, engine: str | None = None) -> SentimentModel | TextClassifier:
+def make_predictor(
+    bundle: Bundle, threads: int = 0, engine: str | Engine | None = None, min_confidence: float | None = None
+) -> SentimentModel | TextClassifier:
     """The predictor that suits a bundle's task; arguments as for `Predictor`."""
     kind = SentimentModel if bundle.task == "sentiment" else TextClassifier
-    return kind(bundle, threads, engine)
+    return kind(bundle, threads, engine, min_confidence)
 
 
 def _groups(pairs: Iterable[TextPair]) -> Iterator[list[TextPair]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +18,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from polarbert.errors import BundleError, MissingExtraError, UsageError
+from polarbert.errors import BundleError, MissingExtraError, PolarbertError, UsageError
 
 Ids = NDArray[np.int64]
 ENGINES = ("onnxruntime", "openvino")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_MEND = "Copy or export the bundle again"
+_FIRST_USE = threading.Lock()
 
 
 class Engine(Protocol):
@@ -38,32 +43,45 @@ class OnnxRuntimeEngine:
     Args:
         file: the graph.
         threads: how many batches may be computed at once.
+        labels: how many logits a text must get; None for any number.
 
     Raises:
-        BundleError: when the file is not a graph that can be run.
+        BundleError: when the file is not a graph that can be run, or not that of such a classifier.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, file: Path, threads: int) -> None:
-        import onnxruntime
+    def __init__(self, file: Path, threads: int, labels: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except (ImportError, OSError) as error:
+            fix = "Install it again: pip install --force-reinstall onnxruntime"
+            raise PolarbertError(f"ONNX Runtime is installed but cannot be loaded ({error}). {fix}") from error
 
         self.threads = threads
+        self._file = file
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong comes as an exception, once
         options.enable_mem_pattern = False  # plans memory for one shape; batches differ
         options.add_session_config_entry("session.use_env_allocators", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises a family of its own without a common base
-            raise BundleError(f"{file}: ONNX Runtime cannot load the graph: {error}") from error
+            raise BundleError(f"{file}: ONNX Runtime cannot load the graph: {_said(error)}. {_MEND}") from error
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        _check_graph(file, [given.name for given in self._session.get_inputs()], outputs, labels)
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> NDArray[np.float32]:
         """See `Engine.logits`."""
-        feed = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        result: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
+        feed = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
+        try:
+            result: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
+        except Exception as error:
+            raise BundleError(
+                f"{self._file}: ONNX Runtime cannot compute the graph: {_said(error)}. {_MEND}"
+            ) from error
         return result
 
 
@@ -71,28 +89,71 @@ class OpenVinoEngine:
     """The same graph on OpenVINO; arguments as for `OnnxRuntimeEngine`.
 
     Raises:
-        MissingExtraError: when OpenVINO is not installed.
-        BundleError: when the file is not a graph that can be run.
+        MissingExtraError: when OpenVINO is not installed, or cannot be loaded.
+        BundleError: as there.
     """
 
     name = "openvino"
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, labels: int | None = None) -> None:
         if find_spec("openvino") is None:
             raise MissingExtraError("The OpenVINO engine", "openvino")
-        openvino = _openvino_without_telemetry()
+        try:
+            with _FIRST_USE:
+                openvino = _openvino_without_telemetry()
+                # Arrays are first converted here, by one thread: where two do it at once, each waits for the other.
+                _ = openvino.Tensor(np.zeros(1, np.float32)).data
+        except Exception as error:  # a broken installation fails in many ways
+            raise MissingExtraError("The OpenVINO engine", "openvino", error) from error
         self.threads = threads
+        self._file = file
+        self._requests = threading.local()
         settings = {"NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         try:
             self._model = openvino.Core().compile_model(str(file), "CPU", settings)
         except RuntimeError as error:
-            raise BundleError(f"{file}: OpenVINO cannot load the graph: {error}") from error
+            raise BundleError(f"{file}: OpenVINO cannot load the graph: {_said(error)}. {_MEND}") from error
+        inputs = [name for given in self._model.inputs for name in given.names]
+        outputs = {name: list(found.partial_shape) for found in self._model.outputs for name in found.names}
+        known = {name: [int(str(n)) if str(n).isdigit() else None for n in shape] for name, shape in outputs.items()}
+        _check_graph(file, inputs, known, labels)
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> NDArray[np.float32]:
         """See `Engine.logits`."""
-        feed = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        result = self._model.create_infer_request().infer(feed)["logits"]
-        return np.array(result, dtype=np.float32)
+        feed = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
+        try:
+            result = self._request().infer(feed)["logits"]
+        except RuntimeError as error:
+            raise BundleError(f"{self._file}: OpenVINO cannot compute the graph: {_said(error)}. {_MEND}") from error
+        return np.array(result, dtype=np.float32)  # a copy: the request will write its next answer there
+
+    def _request(self) -> Any:
+        """This thread's own; a new one for each batch takes a twentieth longer."""
+        if not hasattr(self._requests, "kept"):
+            self._requests.kept = self._model.create_infer_request()
+        return self._requests.kept
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _check_graph(
+    file: Path, inputs: Sequence[str], outputs: Mapping[str, Sequence[object]], labels: int | None
+) -> None:
+    """Refuse a graph that is not one of our classifiers.
+
+    Raises:
+        BundleError: naming what is missing, or both numbers of labels.
+    """
+    missing = [*(f"input {name}" for name in INPUTS if name not in inputs)]
+    missing += [] if "logits" in outputs else ["output logits"]
+    if missing or len(inputs) != len(INPUTS):
+        what = f"it lacks the {missing[0]}" if missing else f"it has {len(inputs)} inputs"
+        raise BundleError(f"{file}: is not the graph of a classifier: {what}. {_MEND}")
+    found = list(outputs["logits"])[-1:]
+    if labels is not None and found and isinstance(found[0], int) and found[0] != labels:
+        raise BundleError(f"{file}: the graph has {found[0]} labels, the manifest names {labels}. {_MEND}")
 
 
 def _openvino_without_telemetry() -> Any:
@@ -107,16 +168,17 @@ def _openvino_without_telemetry() -> Any:
             del modules["openvino_telemetry"]
 
 
-def load_engine(file: Path, threads: int = 0, engine: str | None = None) -> Engine:
+def load_engine(file: Path, threads: int = 0, engine: str | None = None, labels: int | None = None) -> Engine:
     """Make an engine for a graph.
 
     Args:
         file: the graph.
         threads: 0 for as many as the process may use.
         engine: a name from `ENGINES`; None takes ONNX Runtime, the faster one on this graph.
+        labels: how many logits a text must get; None for any number.
     """
     kind = OpenVinoEngine if engine_name(engine) == "openvino" else OnnxRuntimeEngine
-    return kind(file, threads or usable_threads())
+    return kind(file, threads or usable_threads(), labels)
 
 
 def engine_name(asked: str | None = None) -> str:

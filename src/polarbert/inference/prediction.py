@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from polarbert.errors import UsageError
+
 DECIMALS = 6  # of every number given out, so that a number read back from a file equals the one computed
 
 
@@ -17,7 +19,8 @@ class Prediction:
         probabilities: of every class; they sum to one up to rounding.
         confidence: probability of `label`.
         polarity: P(positive) - P(negative), in [-1, 1]; None for labels that have no such poles.
-        unsure: the confidence is below the bundle's threshold, or the text has no words. It never replaces `label`.
+        unsure: the confidence is below the threshold, the bundle's or the one asked for, or the text has no words. It
+            never replaces `label`.
         aspect: what the verdict is about, or None for the whole text.
         n_tokens: pieces read, without [CLS] and [SEP].
         n_windows: parts in which a long text was read; 1 for most.
@@ -37,6 +40,21 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
         return asdict(self)
+
+
+def check_min_confidence(value: float, name: str = "min_confidence") -> float:
+    """A threshold of confidence that was asked for.
+
+    Args:
+        value: the threshold.
+        name: what whoever asked calls it.
+
+    Raises:
+        UsageError: when it is no probability.
+    """
+    if not 0 <= value <= 1:
+        raise UsageError(f"{name} is {value:g}; it must lie between 0 and 1")
+    return value
 
 
 def make_prediction(
