@@ -26,7 +26,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+INSTRUCTIONS = (
+    *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"),
+    *("avx512_bf16", "amx_bf16", "bf16"),
+)
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
 
 
@@ -124,7 +127,7 @@ def usable_processors() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its number, its instructions for products of small integers, memory and system."""
+    """The processor, its number, its instructions for products of small integers and of bf16, memory and system."""
     model, flags = platform.processor() or platform.machine(), set[str]()
     information = Path("/proc/cpuinfo")
     if information.is_file():

@@ -1,4 +1,4 @@
-"""Makes docs/benchmarks.md and its chart from benchmarks/results/*.json.
+"""Makes docs/benchmarks.md and its charts from benchmarks/results/*.json.
 
     python benchmarks/make_page.py
 
@@ -8,17 +8,19 @@ A test compares the page with what this makes, so no figure on it can be typed i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import page_engines
+import page_million
+import page_training
 from chart import bar_chart
 from common import RESULTS, ROOT
+from page_parts import Goal, Result, megabytes, table
 
 PAGE, CHART = "benchmarks.md", "benchmarks.svg"
-NAMES = ("score", "cold_start", "install_size")
-Result = dict[str, Any]
 
 TIMES_GOAL, SHARE_GOAL = 3.3, 0.5
 PREDICT_SECONDS, PREDICT_BYTES = 0.6, 200e6
@@ -29,9 +31,10 @@ CORE_ENGINE = "onnxruntime"  # the one that every installation has
 HEAD = """\
 # Benchmarks
 
-How fast Polarbert is, what it takes, and how that compares with the `transformers` text-classification pipeline on the
-same checkpoint. `python benchmarks/make_page.py` makes this page from the files in `benchmarks/results`; nothing on it
-is typed in. `benchmarks/README.md` in the repository says how to measure on your own machine.
+How fast Polarbert is, what it takes, and how that compares with `transformers` on the same checkpoint: its
+text-classification pipeline for scoring, its Trainer for fine-tuning. `python benchmarks/make_page.py` makes this page
+from the files in `benchmarks/results`; nothing on it is typed in. `benchmarks/README.md` in the repository says how to
+measure on your own machine.
 
 ## How to read this page
 
@@ -39,7 +42,7 @@ is typed in. `benchmarks/README.md` in the repository says how to measure on you
 - Contestants take turns (A B C, A B C, ...), so a slow minute of the machine hits all of them. A first turn that warms
   the disk cache is not counted.
 - The **median** is the middle of all rounds. **p95** is the time that 95% of the rounds did not exceed; with fewer than
-  20 rounds that is the slowest of them.
+  20 rounds that is the slowest of them. **p99** likewise.
 - MB are millions of bytes.
 - The goals were set in advance. One that is missed stands here as missed.
 """
@@ -64,74 +67,87 @@ SCORE_LEGEND = """\
 """
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What was to be reached, and what was."""
+QUANTISATION_WORDS = """\
+The graph that scores computes in 8-bit integers. Logarithms of the probabilities of {texts:,} dev texts, compared with
+those of the same network in float32: the root-mean-square difference, and the share of texts that get another label.
+"""
 
-    what: str
-    goal: str
-    measured: str
-    met: bool
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, made from one result.
+
+    Attributes:
+        title: its heading.
+        command: what measures it.
+        text: its content.
+        goals: what was to be reached.
+        charts: file name in docs -> what draws it.
+    """
+
+    title: str
+    command: str
+    text: Callable[[Result], str]
+    goals: Callable[[Result], list[Goal]] = lambda _result: []
+    charts: tuple[tuple[str, Callable[[Result], str]], ...] = ()
 
 
 def main() -> None:
-    """Write the page and its chart."""
+    """Write the page and its charts; one whose result is gone goes too."""
     results = read_results(RESULTS)
     docs = ROOT / "docs"
     (docs / PAGE).write_text(page(results), "utf-8")
-    if (drawn := chart(results)) is not None:
-        (docs / CHART).write_text(drawn, "utf-8")
+    drawn = charts(results)
+    for file in docs.glob("benchmarks*.svg"):
+        if file.name not in drawn:
+            file.unlink()
+    for name, drawing in drawn.items():
+        (docs / name).write_text(drawing, "utf-8")
 
 
 def read_results(directory: Path) -> dict[str, Result]:
     """The kept results by name; what was not measured is left out."""
-    files = {name: directory / f"{name}.json" for name in NAMES}
+    files = {name: directory / f"{name}.json" for name in SECTIONS}
     return {name: json.loads(file.read_text("utf-8")) for name, file in files.items() if file.is_file()}
 
 
 def page(results: dict[str, Result]) -> str:
     """The page in Markdown."""
-    sections = (
-        ("Goals", "", _goals_section(results)),
-        ("Scoring a file", "score", _score_section(results["score"]) if "score" in results else ""),
-        ("From a cold shell", "cold_start", _cold_section(results["cold_start"]) if "cold_start" in results else ""),
-        ("Size on disk", "install_size", _size_section(results["install_size"]) if "install_size" in results else ""),
-    )
-    parts = [HEAD]
-    for title, name, text in sections:
-        parts.append(f"## {title}\n")
-        parts.append(text or f"Not measured yet. `python benchmarks/{name}.py` measures it.\n")
+    parts = [HEAD, "## Goals\n", _goals_section(results)]
+    for name, section in SECTIONS.items():
+        parts.append(f"## {section.title}\n")
         if name in results:
-            parts.append(_made_by(results[name]))
+            parts += [section.text(results[name]), _made_by(results[name])]
+        else:
+            parts.append(f"Not measured yet. `{section.command}` measures it.\n")
     return "\n".join(parts)
 
 
-def chart(results: dict[str, Result]) -> str | None:
-    """The chart as SVG; None where scoring was not measured."""
-    if "score" not in results:
-        return None
+def charts(results: dict[str, Result]) -> dict[str, str]:
+    """File name in docs -> SVG, of everything that was measured."""
+    return {
+        file: draw(results[name])
+        for name, section in SECTIONS.items()
+        for file, draw in section.charts
+        if name in results
+    }
+
+
+def goals(results: dict[str, Result]) -> list[Goal]:
+    """Every goal whose figures were measured."""
+    return [goal for name, section in SECTIONS.items() if name in results for goal in section.goals(results[name])]
+
+
+def _score_chart(result: Result) -> str:
     groups = {
         f"{name.capitalize()}, {found['mean_pieces']:.0f} word pieces on average": {
             contestant: figures["texts_per_second"]
             for contestant, figures in found["contestants"].items()
             if not contestant.startswith("engine")
         }
-        for name, found in results["score"]["sets"].items()
+        for name, found in result["sets"].items()
     }
     return bar_chart("Scoring a file", "texts a second, more is better", groups, highlighted="polarbert")
-
-
-def goals(results: dict[str, Result]) -> list[Goal]:
-    """Every goal whose figures were measured."""
-    found: list[Goal] = []
-    if "score" in results:
-        found += _score_goals(results["score"])
-    if "cold_start" in results:
-        found += _cold_goals(results["cold_start"])
-    if "install_size" in results:
-        size = results["install_size"]["core"]["bytes"]
-        found.append(Goal("core installation", f"at most {_mb(INSTALL_BYTES)}", _mb(size), size <= INSTALL_BYTES))
-    return found
 
 
 def _score_goals(result: Result) -> list[Goal]:
@@ -156,9 +172,15 @@ def _cold_goals(result: Result) -> list[Goal]:
     what = "`polarbert predict` from a cold shell"
     return [
         Goal(what, f"under {PREDICT_SECONDS:.1f} s", f"{seconds:.2f} s", seconds < PREDICT_SECONDS),
-        Goal(what, f"under {_mb(PREDICT_BYTES)} of memory", _mb(peak), peak < PREDICT_BYTES),
+        Goal(what, f"under {megabytes(PREDICT_BYTES)} of memory", megabytes(peak), peak < PREDICT_BYTES),
         Goal("`import polarbert`", f"under {IMPORT_SECONDS:.1f} s", f"{importing:.3f} s", importing < IMPORT_SECONDS),
     ]
+
+
+def _size_goals(result: Result) -> list[Goal]:
+    size = result["core"]["bytes"]
+    goal = f"at most {megabytes(INSTALL_BYTES)}"
+    return [Goal("core installation", goal, megabytes(size), size <= INSTALL_BYTES)]
 
 
 def _goals_section(results: dict[str, Result]) -> str:
@@ -168,9 +190,11 @@ def _goals_section(results: dict[str, Result]) -> str:
     rows = [[goal.what, goal.goal, goal.measured, "yes" if goal.met else "**no**"] for goal in found]
     missed = [f"{goal.what} reaches {goal.measured}; the goal is {goal.goal}" for goal in found if not goal.met]
     words = "\n".join(f"- Not met: {line}." for line in missed) if missed else "Every goal measured here is met."
-    unmeasured = [f"`python benchmarks/{name}.py`" for name in NAMES if name not in results]
-    more = f"\nStill to be measured: {', '.join(unmeasured)}.\n" if unmeasured else ""
-    return f"{_table(['what', 'goal', 'measured', 'met'], rows, numbers=0)}\n{words}\n{more}"
+    unmeasured = [
+        f"- {section.title}: `{section.command}`\n" for name, section in SECTIONS.items() if name not in results
+    ]
+    more = f"\nStill to be measured:\n\n{''.join(unmeasured)}" if unmeasured else ""
+    return f"{table(['what', 'goal', 'measured', 'met'], rows, numbers=0)}\n{words}\n{more}"
 
 
 def _score_section(result: Result) -> str:
@@ -204,7 +228,7 @@ def _score_table(contestants: dict[str, Any]) -> str:
         ]
         for name, figures in contestants.items()
     ]
-    return _table(["", "texts/s", "median s", "p95 s", "ratio", "accuracy", "GOP/s", "of int8 GEMM"], rows, numbers=7)
+    return table(["", "texts/s", "median s", "p95 s", "ratio", "accuracy", "GOP/s", "of int8 GEMM"], rows, numbers=7)
 
 
 def _agreement(contestants: dict[str, Any]) -> str:
@@ -224,7 +248,7 @@ def _gemm_table(wall: dict[str, Any]) -> str:
         f"GOP/s of products (M, K) x (K, N) of 8-bit integers, M = {wall['rows']}, each way at its best K and N "
         f"among {sizes},\non all threads. Shares are taken of the first line.\n"
     )
-    return f"{words}\n{_table(['way', 'GOP/s', 'K', 'N'], rows, numbers=3)}"
+    return f"{words}\n{table(['way', 'GOP/s', 'K', 'N'], rows, numbers=3)}"
 
 
 COLD_NAMES = {
@@ -259,21 +283,30 @@ def _cold_section(result: Result) -> str:
         f"The statement `import polarbert` alone, without the start of Python, takes {importing['median']:.3f} s "
         f"(p95 {importing['p95']:.3f} s).\n"
     )
-    return f"{words}\n{_table(['', 'median s', 'p95 s', 'peak MB', 'runs'], rows, numbers=4)}\n{after}"
+    return f"{words}\n{table(['', 'median s', 'p95 s', 'peak MB', 'runs'], rows, numbers=4)}\n{after}"
 
 
 def _size_section(result: Result) -> str:
     core, pipeline = result["core"], result["pipeline"]
     versions = " and ".join(f"{name} {version}" for name, version in pipeline["versions"].items())
     words = (
-        f"The wheel takes {_mb(core['wheel_bytes'])} and installs, with everything it needs and without pip, to "
-        f"{_mb(core['bytes'])}\nof site-packages. {versions} with what they need take {_mb(pipeline['bytes'])}. The "
-        f"tables show the ten largest\npackages of each.\n"
+        f"The wheel takes {megabytes(core['wheel_bytes'])} and installs, with everything it needs and without pip, to "
+        f"{megabytes(core['bytes'])}\nof site-packages. {versions} with what they need take "
+        f"{megabytes(pipeline['bytes'])}. The tables show the ten largest\npackages of each.\n"
     )
-    ours = _table(["Polarbert", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in core["packages"]], numbers=1)
+    ours = table(["Polarbert", "MB"], [[name, f"{size / 1e6:.1f}"] for name, size in core["packages"]], numbers=1)
     rows = [[name, f"{size / 1e6:.1f}"] for name, size in pipeline["packages"]]
-    theirs = _table(["transformers and PyTorch", "MB"], rows, numbers=1)
+    theirs = table(["transformers and PyTorch", "MB"], rows, numbers=1)
     return f"{words}\n{ours}\n{theirs}"
+
+
+def _quantisation_section(result: Result) -> str:
+    rows = [
+        [name, f"{figures['log_probability_rms']:.3f}", f"{figures['labels_changed']:.1%}"]
+        for name, figures in result["variants"].items()
+    ]
+    words = QUANTISATION_WORDS.format(texts=result["texts"])
+    return f"{words}\n{table(['', 'difference', 'labels changed'], rows, numbers=2)}"
 
 
 def _made_by(result: Result) -> str:
@@ -296,15 +329,44 @@ def _made_by(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """A Markdown table; its last `numbers` columns are set to the right."""
-    left = len(header) - numbers
-    rule = ["---"] * left + ["---:"] * numbers
-    return "".join(f"| {' | '.join(row)} |\n" for row in (header, rule, *rows))
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.0f} MB"
+SECTIONS = {
+    "score": Section(
+        "Scoring a file",
+        "python benchmarks/score.py",
+        _score_section,
+        _score_goals,
+        ((CHART, _score_chart),),
+    ),
+    "engines": Section(
+        "The engines",
+        "python benchmarks/engines.py",
+        page_engines.section,
+        page_engines.goals,
+        ((page_engines.CHART, page_engines.chart),),
+    ),
+    "million": Section(
+        "A million rows",
+        "python benchmarks/million.py",
+        page_million.section,
+        page_million.goals,
+        ((page_million.CHART, page_million.chart),),
+    ),
+    "quantisation": Section("What int8 costs", "python benchmarks/quantisation.py", _quantisation_section),
+    "training": Section(
+        "Fine-tuning",
+        "python benchmarks/training.py",
+        page_training.section,
+        page_training.goals,
+        ((page_training.CHART, page_training.chart),),
+    ),
+    "training_ablation": Section(
+        "Dropout and memory in fine-tuning",
+        "python benchmarks/training.py --ablation",
+        page_training.ablation,
+    ),
+    "cold_start": Section("From a cold shell", "python benchmarks/cold_start.py", _cold_section, _cold_goals),
+    "install_size": Section("Size on disk", "python benchmarks/install_size.py", _size_section, _size_goals),
+}
 
 
 if __name__ == "__main__":
