@@ -28,7 +28,8 @@ What holds for all commands:
 
 - Results go to stdout. Progress, notes and errors go to stderr. `--quiet`, where a command has it, leaves errors alone.
 - `--model` takes a [bundle](bundle.md) directory or a Hub id such as `org/name`. A directory of that name comes first.
-  Only a Hub id goes to the network. With `HF_HUB_OFFLINE=1` it is looked for in the local cache only.
+  Only a Hub id goes to the network. With `HF_HUB_OFFLINE=1` it is looked for in the local cache only. Where a command
+  takes the model as an argument, `default` is the embedded one (write `./default` for a directory of that name).
 - `NO_COLOR` set to anything turns colours off. There are none where stdout is not a terminal.
 
 | exit code | meaning |
@@ -39,7 +40,7 @@ What holds for all commands:
 | 130 | stopped by Ctrl-C (SIGINT) |
 | 143 | stopped by SIGTERM |
 
-The commands `train`, `evaluate`, `explain`, `check`, `report`, `serve` and `pretrain` do not exist yet.
+The commands `explain`, `check`, `report`, `serve` and `pretrain` do not exist yet.
 """
 
 

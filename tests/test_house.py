@@ -16,7 +16,7 @@ import polarbert
 
 ROOT = Path(__file__).parents[1]
 TORCH_ROOMS = ("training", "export")
-TORCH_MODULES = ("encoder", "heads", "dropout", "weights")
+TORCH_MODULES = ("encoder", "engine", "heads", "dropout", "masked_lm", "weights")
 MAX_BYTES = 2 * 1024 * 1024
 TEXT_SUFFIXES = {"", ".cfg", ".csv", ".html", ".in", ".ini", ".json", ".jsonl", ".md", ".py", ".toml", ".txt", ".yaml"}
 
