@@ -166,7 +166,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_too_long_for_its_account_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be written: File name too long.*name an output"):
+    with pytest.raises(DataError, match=r"cannot be written: File name too long.*name an output"):
         Journal(tmp_path / ("x" * 250), ABOUT)
 
 

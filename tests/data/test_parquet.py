@@ -225,6 +225,39 @@ def test_damage_in_the_middle_is_told_with_the_rows_before_it() -> None:
         list(rows)
 
 
+def test_a_page_cannot_ask_for_more_memory_than_the_file_has_bytes() -> None:
+    plain = pa.table({"text": ["so great"] * 3})
+    data = stored(plain, compression="none", use_dictionary=False, write_statistics=False)
+    # A page header: its kind, its size in memory and in the file, each a whole number in the compact form of Thrift.
+    assert data[4:9:2] == b"\x15\x15\x15"
+    billions = bytes([0x80, 0x90, 0xF8, 0xFD, 0x0B])
+    pool = pa.default_memory_pool()
+    before = pool.max_memory()
+    with pytest.raises(
+        DataError, match=r"in\.parquet: cannot be read as Parquet behind row 0: .*smaller .* than expected"
+    ):
+        list(opened(data[:9] + billions + data[10:]).rows())
+    assert pool.max_memory() - before < 10_000_000
+
+
+def test_a_large_file_is_read_through_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_SMALL_FILE", 1000)
+    monkeypatch.setattr(parquet, "_BUFFER", 4096)
+    reads: list[int] = []
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            reads.append(size or 0)
+            return super().read(size)
+
+    texts = [f"{number} " + "x" * 100 for number in range(5000)]
+    data = stored(pa.table({"text": texts}), use_dictionary=False, compression="none", data_page_size=20_000)
+    table = open_table(Counted(data), "in.parquet", "parquet", "text")
+    footer = len(data) - 65_536  # read at once, whatever the buffer
+    assert [row.text for row in table.rows()] == texts
+    assert max(reads) < footer < sum(reads)
+
+
 @settings(max_examples=60)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_one_wrong_byte_gives_rows_or_a_clear_error(place: int, change: int) -> None:

@@ -7,6 +7,7 @@ end the input is read once more, and written with the answers beside it.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -20,7 +21,9 @@ from polarbert.errors import DataError, MissingExtraError, UsageError
 
 READ_ROWS, READ_BYTES = 1024, 16_000_000  # held at once while reading
 GROUP_ROWS, GROUP_BYTES = 131_072, 64_000_000  # a row group of the output
-_BUFFER = 1 << 20
+# A column of a larger file is read through a buffer, and not whole. A smaller one is, because then a damaged page
+# cannot ask for more memory than the file has bytes.
+_SMALL_FILE, _BUFFER = 64_000_000, 1 << 20
 
 
 class ParquetTable:
@@ -46,7 +49,8 @@ class ParquetTable:
             raise DataError(f"{name}: Parquet cannot be read from a pipe. Save it to a file and name that")
         self._stream, self._name = stream, name
         with _read_errors(name):
-            self._file = self._pq.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
+            buffer = _BUFFER if stream.seek(0, os.SEEK_END) > _SMALL_FILE else 0
+            self._file = self._pq.ParquetFile(stream, buffer_size=buffer, pre_buffer=False)
             self._schema = self._file.schema_arrow
         self.columns: list[str] = list(self._schema.names)
         self.count: int = self._file.metadata.num_rows

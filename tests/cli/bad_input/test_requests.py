@@ -80,7 +80,9 @@ SCORE = [
     Refusal(
         "output name far too long", [*S, "reviews.csv", "-o", "x" * 300], 2, "x: cannot be written", "another output"
     ),
-    Refusal("output of another format", [*S, "reviews.csv", "-o", "o.jsonl"], 2, "o.jsonl: the output has", "end in .csv"),
+    Refusal(
+        "output of another format", [*S, "reviews.csv", "-o", "o.jsonl"], 2, "o.jsonl: the output has", "end in .csv"
+    ),
     Refusal("Parquet as CSV", [*S, "table.parquet", "-o", "o.csv"], 2, "o.csv: the output has", "end in .parquet"),
     Refusal("Parquet to stdout", [*S, "table.parquet", "-o", "-"], 2, "-: Parquet cannot be written", "name a file"),
     Refusal("Parquet to a pipe", [*S, "table.parquet", "-o", "pipe"], 2, "pipe: Parquet cannot be", "name a file"),

@@ -249,10 +249,10 @@ def test_a_hundred_thousand_columns(command: Command, here: Path, bundle_dir: Pa
     rest = "," * 100_000
     content = f"{names}\nso great{rest}\nso bad{rest}\n"
     Path("a.csv").write_text(content)
-    started = time.monotonic()
+    started = time.process_time()
     ended = command("score", "a.csv", "-o", "o.csv", "-m", bundle_dir, *QUICK)
     assert ended.code == 0
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     header, first, second = Path("o.csv").read_text().splitlines()
     assert header.startswith(f"{names},label,")
     assert first.startswith(f"so great{rest},positive,")
@@ -261,10 +261,10 @@ def test_a_hundred_thousand_columns(command: Command, here: Path, bundle_dir: Pa
 
 def test_a_hundred_thousand_rows_of_a_character(command: Command, here: Path, bundle_dir: Path) -> None:
     Path("a.csv").write_text("text\n" + "a\nb\n?\n\n" * 25_000)
-    started = time.monotonic()
+    started = time.process_time()
     ended = command("score", "a.csv", "-o", "o.csv", "-m", bundle_dir, *QUICK, "--json")
     assert ended.code == 0
-    assert time.monotonic() - started < 60
+    assert time.process_time() - started < 30
     summary = json.loads(ended.out)
     assert (summary["rows"], summary["computed_texts"]) == (100_000, 4)
     assert Path("o.csv").read_bytes().count(b"\n") == 100_001
