@@ -17,9 +17,10 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # a GPU is idle where a batch is s
 class TorchEngine:
     """Computes logits as the engines of `polarbert.inference` do, from weights instead of a graph. Thread-safe.
 
-    In bf16 the products of the layers take rounded factors, weights included, and everything else stays in float32:
-    sums, normalisation, the pooler and the output layer. PyTorch shares a batch among its own threads, and work on a
-    GPU stands in one queue, so batches are not computed side by side; on a GPU a second one is prepared meanwhile.
+    In bf16 the products inside the layers and what lies between them are rounded, weights included; what a layer hands
+    on, normalisation, the pooler and the output layer stay in float32. PyTorch shares a batch among its own threads,
+    and work on a GPU stands in one queue, so batches are not computed side by side; on a GPU a second one is prepared
+    meanwhile.
 
     Args:
         model: what computes; it is moved to the device and, in bf16, changed to the lower precision.
