@@ -10,7 +10,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,35 @@ class Ended:
     err: str = field(default="", repr=True)
 
 
-def attempt(*attempts: Attempt) -> list[Ended]:
-    """Make attempts one after the other, each in a fork of one process that has loaded everything."""
+class Attempts:
+    """Makes attempts one after the other, each in a fork of one process that has loaded everything."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __call__(self, *attempts: Attempt) -> list[Ended]:
+        """How each ended."""
+        ended: list[Ended] = []
+        for one in attempts:
+            if not (one.unless_done and ended and ended[-1].code == 0):
+                ended.append(self._make(one))
+        return ended
+
+    def _make(self, one: Attempt) -> Ended:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asdict(one)) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return Ended(**answer)
+
+
+@pytest.fixture(scope="session")
+def attempt() -> Iterator[Attempts]:
+    """Runs commands that may be killed or find the disk full."""
     script = [sys.executable, str(Path(__file__).with_name("forked_commands.py"))]
-    asked = json.dumps([asdict(one) for one in attempts])
-    done = subprocess.run(script, input=asked, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return [Ended(**one) for one in found]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Attempts(process)
 
 
-__all__ = ["LABELS", "QUICK", "Attempt", "Ended", "attempt", "bundle_files", "write_rows"]
+__all__ = ["LABELS", "QUICK", "Attempt", "Attempts", "Ended", "bundle_files", "write_rows"]

@@ -1,6 +1,6 @@
 """Runs commands in forks of one process: loading PyTorch for each would take longer than the commands.
 
-Reads a JSON list of `tests.finetune_fixtures.Attempt` from stdin and prints a list of how each ended.
+Reads an `Attempt` of `tests.finetune_fixtures` from each line of stdin, as JSON, and answers each with how it ended.
 """
 
 from __future__ import annotations
@@ -12,49 +12,50 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
-import polarbert.report.charts
-import polarbert.training.finetune
-from polarbert.cli import main as polarbert
+from polarbert.cli import main as run_command
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.optim.AdamW([torch.zeros(1)])  # the first optimizer of a process loads much of PyTorch
-    ended: list[dict[str, Any]] = []
-    for asked in json.load(sys.stdin):
-        if asked["unless_done"] and ended and ended[-1]["code"] == 0:
-            continue
-        ended.append(_ended(asked))
-    print(json.dumps(ended))
+    for line in sys.stdin:
+        print(json.dumps(_ended(json.loads(line))), flush=True)
 
 
 def _ended(asked: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = os.fork()
-        if child == 0:
-            _run(asked, out, err)
-        _, status = os.waitpid(child, 0)
-        said = [_content(file) for file in (out, err)]
+    out, err = os.pipe(), os.pipe()  # no files: their size may be limited; what is said fits into a pipe
+    child = os.fork()
+    if child == 0:
+        try:
+            _run(asked, out[1], err[1])
+        finally:
+            os._exit(99)
+    said = []
+    for _, writer in (out, err):
+        os.close(writer)
+    _, status = os.waitpid(child, 0)
+    for reader, _ in (out, err):
+        with os.fdopen(reader, "rb") as opened:
+            said.append(opened.read().decode("utf-8"))
     return {"code": os.waitstatus_to_exitcode(status), "out": said[0], "err": said[1]}
 
 
-def _run(asked: dict[str, Any], out: BinaryIO, err: BinaryIO) -> None:
+def _run(asked: dict[str, Any], out: int, err: int) -> None:
     """The command, in the child; never returns."""
-    os.dup2(out.fileno(), 1)
-    os.dup2(err.fileno(), 2)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
     sys.argv = ["polarbert", *asked["arguments"]]
     if asked["most_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["most_bytes"], asked["most_bytes"]))
     _arm(asked["kill_at"], asked["kill_after"])
     try:
-        polarbert()
+        run_command()
         code: Any = 0
     except SystemExit as end:
         code = end.code or 0
@@ -79,12 +80,8 @@ def _arm(kill_at: int | None, kill_after: str | None) -> None:
 
         return call
 
-    os.replace, os.rename, shutil.rmtree = watched(os.replace), watched(os.rename), watched(shutil.rmtree)
-
-
-def _content(file: BinaryIO) -> str:
-    file.seek(0)
-    return file.read().decode("utf-8")
+    os.replace, os.rename = watched(os.replace), watched(os.rename)
+    shutil.rmtree = watched(shutil.rmtree)  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ def invented_results() -> dict[str, Any]:
             "embedded": judged([0.7], good),
             "plain": judged([0.66, 0.68], bad),
             "tuned": judged([0.7, 0.72], good),
+            "dev": {name: honest.spread([0.7, 0.72]) for name in ("plain", "tuned")},
             "gain": honest.spread([0.04, 0.04]) | {"low": 0.01, "high": 0.07},
             "gain_of_embedded": honest.spread([0.04, 0.02]) | {"low": 0.0, "high": 0.06},
             "bundle": {"accuracy": estimate(0.71), "macro_f1": estimate(0.7), "ece": 0.04, "confidence": 0.73},

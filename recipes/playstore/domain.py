@@ -44,9 +44,9 @@ def main() -> None:
         replace(PLAIN, seed=SEED),
         choose=True,
     )
-    taught_by_reviews = [known for of in plain_runs() if (known := of.read(networks.ANSWERS)) is not None]
-    if not taught_by_reviews:
-        raise SystemExit("no network has learned from reviews yet: run recipes/playstore/honest.py first")
+    taught_by_reviews = [of.read(networks.ANSWERS) for of in plain_runs()]
+    if None in taught_by_reviews:
+        raise SystemExit("not all networks have learned from reviews yet: run recipes/playstore/honest.py first")
     found = {
         "learned": {"tweets": len(learned), "reviews": len(part.splits.train)},
         "shares": {name: (np.bincount(given, minlength=3) / len(given)).tolist() for name, given in truth.items()},

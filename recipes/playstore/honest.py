@@ -97,6 +97,7 @@ def main() -> None:
         "settings": {"plain": PLAIN.to_dict(), "tuned": TUNED.to_dict()},
         "embedded": {"digest": Base.open(model).digest, **judged(truth, [embedded])},
         **{name: judged(truth, given) for name, given in answers.items()},
+        "dev": {"plain": spread(dev_accuracies(plain_runs())), "tuned": spread(dev_accuracies(tuned_runs(model)))},
         "gain": gain(truth, answers["plain"], answers["tuned"]),
         "gain_of_embedded": gain(truth, answers["plain"], [embedded] * len(SEEDS)),
         "bundle": own_model(part, model),
@@ -161,6 +162,11 @@ def trained(run: RunDirectory, part: Part, base: Path, settings: TrainSettings) 
     watched = {"dev": part.rows(part.splits.dev)}
     learned = part.rows(part.splits.train)
     return networks.train_and_ask(run, base, learned, watched, asked, settings, choose=True)["val"]
+
+
+def dev_accuracies(runs: Sequence[RunDirectory]) -> list[float]:
+    """What the chosen network of each run had on the reviews that chose it."""
+    return [max(networks.curve(run), key=lambda line: line["score"])["dev_accuracy"] for run in runs]
 
 
 def own_model(part: Part, base: Path) -> dict[str, Any]:

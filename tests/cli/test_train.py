@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from tests.finetune_fixtures import LABELS, QUICK_TOML, Attempt, attempt, bundle_files, write_rows
+from tests.finetune_fixtures import LABELS, QUICK_TOML, Attempt, Attempts, bundle_files, write_rows
 from tests.refusals import assert_refused
 from tests.scoring_fixtures import POLARBERT, Outcome, sentences
 
@@ -47,7 +47,7 @@ Asked = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def whole(room: Path, asked: Asked) -> Path:
+def whole(room: Path, asked: Asked, attempt: Attempts) -> Path:
     """What an uninterrupted run leaves."""
     output = room / "whole" / "model"
     [ended] = attempt(Attempt(asked(output)))
@@ -136,78 +136,100 @@ def test_a_mapping_in_the_file_renames_the_labels(command: Command, asked: Asked
     assert Bundle.open(tmp_path / "model").labels == ["bad", "good"]
 
 
-def test_killed_again_and_again_it_ends_in_the_same_bytes(asked: Asked, whole: Path, tmp_path: Path) -> None:
-    """Each attempt is killed a few moments later than the one before, until one ends before it is killed."""
-    output = tmp_path / "model"
-    command, resumed = asked(output), asked(output, "--resume")
-    later = (Attempt(resumed, kill_at=number, unless_done=True) for number in range(4, 90, 3))
-    *killed, last = attempt(Attempt(command, kill_at=1), *later)
-    assert {one.code for one in killed} == {-signal.SIGKILL}
-    assert len(killed) > 6
-    assert last.code == 0, last.err
-    assert bundle_files(output) == bundle_files(whole)
-    left = {file.name for file in (output / "training").iterdir()}
-    assert left == {file.name for file in (whole / "training").iterdir()}
-    lines = [(folder / "training" / "evaluations.jsonl").read_text() for folder in (output, whole)]
-    assert lines[0] == lines[1]
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "training/splits.json",
-        "training/best/config.json",
-        "training/checkpoint",
-        "training/summary.json",
-        "training/bundle/polarbert.json",
-        "training/bundle/README.md",
-        "model/model.safetensors",
-        "model/polarbert.json",
-    ],
-)
-def test_killed_at_a_stage_and_resumed_it_ends_in_the_same_bytes(
-    asked: Asked, whole: Path, tmp_path: Path, moment: str
-) -> None:
-    output = tmp_path / "model"
-    first, second = attempt(Attempt(asked(output), kill_after=moment), Attempt(asked(output, "--resume")))
-    assert (first.code, second.code) == (-signal.SIGKILL, 0), second.err
-    assert bundle_files(output) == bundle_files(whole)
-
-
-# What is complete when the disk is full, most bytes of a file, and what is then named.
-FULL: list[tuple[str, str | None, int, str]] = [
-    ("settings", None, 100, "training/settings.json"),
-    ("splits", None, 2_000, "training/splits.json"),
-    ("best", None, 60_000, "training/best"),
-    ("checkpoint", None, 250_000, "training/checkpoint"),
-    ("export", "training/summary.json", 60_000, "polarbert-export-"),
-    ("card", "training/bundle/polarbert.json", 2_000, "training/bundle/README.md"),
-    ("install", "training/bundle/README.md", 60_000, "model.safetensors"),
-    ("evaluation", "model/polarbert.json", 5_000, "evaluation.json"),
-    ("page", "model/polarbert.json", 25_000, "evaluation.html"),
+# What is in its place when the run is killed for the first, second, ... time; each time it goes on from there.
+STAGES = [
+    "training/settings.json",
+    "training/splits.json",
+    "training/best/model.safetensors",
+    "training/checkpoint",
+    "training/summary.json",
+    "training/bundle/model.int8.onnx",
+    "training/bundle/polarbert.json",
+    "training/bundle/README.md",
+    "model/model.safetensors",
+    "model/polarbert.json",
 ]
 
 
-@pytest.mark.parametrize(("complete", "most", "named"), [case[1:] for case in FULL], ids=[case[0] for case in FULL])
-def test_a_full_disk_is_named_and_the_run_goes_on_from_there(
-    asked: Asked, whole: Path, tmp_path: Path, complete: str | None, most: int, named: str
+@pytest.mark.timeout(600)
+def test_killed_at_every_stage_and_resumed_it_ends_in_the_same_bytes(
+    asked: Asked, whole: Path, attempt: Attempts, tmp_path: Path
 ) -> None:
     output = tmp_path / "model"
-    before = [] if complete is None else [Attempt(asked(output), kill_after=complete)]
+    first, *later = STAGES
     resumed = asked(output, "--resume")
-    *_, full, after = attempt(*before, Attempt(resumed, most_bytes=most), Attempt(resumed))
-    assert full.code == 1, full
-    last = full.err.splitlines()[-1]
-    assert last.startswith("polarbert: ")
-    assert named in last
-    assert "cannot be written: File too large" in last
-    assert "Traceback" not in full.err
-    assert "Exception ignored" not in full.err
-    assert after.code == 0, after.err
+    kills = [Attempt(asked(output), kill_after=first), *(Attempt(resumed, kill_after=stage) for stage in later)]
+    *killed, last = attempt(*kills, Attempt(resumed))
+    assert [one.code for one in killed] == [-signal.SIGKILL] * len(STAGES)
+    assert last.code == 0, last.err
+    assert_same_run(output, whole)
+
+
+@pytest.mark.timeout(600)
+def test_killed_in_the_middle_of_a_stage_and_resumed_it_ends_in_the_same_bytes(
+    asked: Asked, whole: Path, attempt: Attempts, tmp_path: Path
+) -> None:
+    """Before and after the n-th moment at which something is put in its place or removed, n rising by leaps."""
+    output = tmp_path / "model"
+    resumed = asked(output, "--resume")
+    leaps = (Attempt(resumed, kill_at=number, unless_done=True) for number in (8, 13, 18, 23, 28, 33, 38, 43, 100))
+    *killed, last = attempt(Attempt(asked(output), kill_at=3), *leaps)
+    assert {one.code for one in killed} == {-signal.SIGKILL}
+    assert len(killed) > 2
+    assert last.code == 0, last.err
+    assert_same_run(output, whole)
+
+
+def assert_same_run(output: Path, whole: Path) -> None:
+    """The same bundle, the same figures on the way, and nothing left behind."""
     assert bundle_files(output) == bundle_files(whole)
+    lines = [(folder / "training" / "evaluations.jsonl").read_text() for folder in (output, whole)]
+    assert lines[0] == lines[1]
+    names = [{file.name for file in (folder / "training").iterdir()} for folder in (output, whole)]
+    assert names[0] == names[1]
 
 
-def test_stopped_it_says_how_to_go_on(asked: Asked, whole: Path, tmp_path: Path) -> None:
+# What is complete when the disk is full, most bytes of a file, and what is then named; one after the other.
+FULL: list[tuple[str | None, int, str]] = [
+    (None, 100, "training/settings.json"),
+    (None, 2_000, "training/splits.json"),
+    (None, 60_000, "training/best"),
+    (None, 250_000, "training/checkpoint"),
+    ("training/summary.json", 60_000, "model/training: "),
+    ("training/bundle/polarbert.json", 2_000, "training/bundle/README.md"),
+    ("training/bundle/README.md", 60_000, "model.safetensors"),
+    ("model/polarbert.json", 5_000, "evaluation.json"),
+    (None, 25_000, "evaluation.html"),
+]
+
+
+@pytest.mark.timeout(600)
+def test_a_full_disk_is_named_at_every_stage_and_the_run_goes_on_from_there(
+    asked: Asked, whole: Path, attempt: Attempts, tmp_path: Path
+) -> None:
+    output = tmp_path / "model"
+    resumed = asked(output, "--resume")
+    attempts = []
+    for complete, most, _ in FULL:
+        attempts += [] if complete is None else [Attempt(resumed, kill_after=complete)]
+        attempts.append(Attempt(resumed, most_bytes=most))
+    *ended, last = attempt(*attempts, Attempt(resumed))
+    refused = [one for one, asked_for in zip(ended, attempts, strict=True) if asked_for.most_bytes is not None]
+    for one, (_, _, named) in zip(refused, FULL, strict=True):
+        assert one.code == 1, (named, one)
+        message = one.err.splitlines()[-1]
+        assert message.startswith("polarbert: ")
+        assert named in message
+        assert "cannot be written: File too large" in message
+        assert "Traceback" not in one.err
+        assert "Exception ignored" not in one.err
+    assert last.code == 0, last.err
+    assert_same_run(output, whole)
+    assert (output / "evaluation.html").is_file()
+
+
+@pytest.mark.timeout(600)
+def test_stopped_it_says_how_to_go_on(asked: Asked, whole: Path, attempt: Attempts, tmp_path: Path) -> None:
     output = tmp_path / "model"
     with subprocess.Popen([*POLARBERT, *asked(output)], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 100

@@ -44,12 +44,12 @@ def step(model: nn.Module, optimizer: torch.optim.AdamW) -> None:
 
 def test_weights_optimizer_random_numbers_and_position_return(folder: Path) -> None:
     model, optimizer = trained(3)
-    save_checkpoint(folder, model, optimizer, Position(3, 0.75, 2, 99, 1.5))
+    save_checkpoint(folder, model, optimizer, Position(3, 0.75, 2, 1, 99, 1.5))
     for _ in range(4):
         step(model, optimizer)
 
     again, its_optimizer = trained(0)
-    assert load_checkpoint(folder, again, its_optimizer) == Position(3, 0.75, 2, 99, 1.5)
+    assert load_checkpoint(folder, again, its_optimizer) == Position(3, 0.75, 2, 1, 99, 1.5)
     for _ in range(4):
         step(again, its_optimizer)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))

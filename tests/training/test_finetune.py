@@ -56,7 +56,7 @@ def make(reviews: Dataset, small_base: Path, tmp_path: Path) -> Make:
     """Makes another one, with changes."""
 
     def run(name: str = "again", dataset: Dataset = reviews, resume: bool = False, **changes: Any) -> FineTuneResult:
-        asked = {"settings": QUICK, "base": small_base, "quiet": True} | changes
+        asked: dict[str, Any] = {"settings": QUICK, "base": small_base, "quiet": True} | changes
         return FineTuning(dataset, tmp_path / name, **asked).run(resume)
 
     return run

@@ -112,7 +112,8 @@ def export_bundle(
             f"{source}: the tokenizer has {tokenizer.vocab_size} pieces, the network {model.config.vocab_size}"
         )
     scratch = str(options.scratch or "the folder for temporary files")
-    room = f"{target} is as it was. Make room there, or name another place with TMPDIR, and run the same command again"
+    elsewhere = "" if options.scratch else ", or name another place with TMPDIR,"
+    room = f"{target} is as it was. Make room there{elsewhere} and run the same command again"
     with (
         disk_errors(scratch, room, ExportError),
         tempfile.TemporaryDirectory(prefix="polarbert-export-", dir=options.scratch) as folder,

@@ -244,7 +244,7 @@ class _Work:
 
     def _adapted(self) -> FineTuneSettings:
         """The settings in numbers alone, so that they make the same run from a file."""
-        if not self.settings.adapt or self.settings.trial:  # from the file of a trial, all the data are to be adapted to
+        if not self.settings.adapt or self.settings.trial:  # a file written by a trial is for all of the data
             return self.settings
         training = adapt(self.settings.training, self.texts["train"].pieces, self.base.config.hidden_size)
         return replace(self.settings, adapt=False, training=training)

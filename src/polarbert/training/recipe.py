@@ -27,7 +27,8 @@ class FineTuneSettings:
         target_accuracy: an answer is marked unsure below the confidence from which on this share of the dev answers
             is right.
         adapt: let the number of passes, the batch size and the rate follow the amount of data and the width of the
-            base, those that `training` leaves at their defaults; see `polarbert.training.pace.adapt`.
+            base, those that `training` leaves at their defaults (a value that equals the default counts as left; False
+            holds all three); see `polarbert.training.pace.adapt`.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         trial: run every step on a few rows, to see that it works; the model is of no use.
         training: the loop's settings.
