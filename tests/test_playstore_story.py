@@ -115,7 +115,7 @@ def invented_results() -> dict[str, Any]:
             "gain": honest.spread([0.04, 0.04]) | {"low": 0.01, "high": 0.07},
             "gain_of_embedded": honest.spread([0.04, 0.02]) | {"low": 0.0, "high": 0.06},
             "bundle": {"accuracy": estimate(0.71), "macro_f1": estimate(0.7), "ece": 0.04, "confidence": 0.73},
-            "cost": {name: {"pieces": 1000, "minutes": 2.0} for name in ("plain", "tuned")},
+            "cost": {name: {"pieces": 1000000, "minutes": 2.0} for name in ("plain", "tuned", "bundle")},
         },
         "domain": about("domain")
         | {
@@ -133,6 +133,8 @@ def test_the_page_is_what_the_results_say() -> None:
     assert (ROOT / "docs/playstore.md").read_text("utf-8") == make_story.page(results)
     drawn = make_story.drawings(results)
     assert {path.name: path.read_text("utf-8") for path in (ROOT / "docs").glob("playstore-*.svg")} == drawn
+    readme = (ROOT / "recipes/playstore/README.md").read_text("utf-8")
+    assert make_story.START + make_story.costs(results) + make_story.STOP in readme
 
 
 def test_every_part_has_its_figures_and_its_command() -> None:
@@ -142,6 +144,11 @@ def test_every_part_has_its_figures_and_its_command() -> None:
         name for name in figures.PARTS if f"Made by `python recipes/playstore/{name}.py` on 2026-01-31" in page
     ] == [*figures.PARTS]
     assert set(re.findall(r"\]\((playstore-\w+\.svg)\)", page)) == {*make_story.drawings(invented_results())}
+
+
+def test_the_table_of_costs_counts_all_runs_of_a_command() -> None:
+    table = make_story.costs(invented_results())
+    assert "| `honest.py` | 11 networks | 3.0 M | 6 min |" in table
 
 
 def test_what_was_not_measured_is_said() -> None:

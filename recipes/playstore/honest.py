@@ -101,7 +101,11 @@ def main() -> None:
         "gain": gain(truth, answers["plain"], answers["tuned"]),
         "gain_of_embedded": gain(truth, answers["plain"], [embedded] * len(SEEDS)),
         "bundle": own_model(part, model),
-        "cost": {"plain": networks.cost(plain_runs()), "tuned": networks.cost(tuned_runs(model))},
+        "cost": {
+            "plain": networks.cost(plain_runs()),
+            "tuned": networks.cost(tuned_runs(model)),
+            "bundle": networks.cost([RunDirectory(own_model_directory(model) / "training")]),
+        },
     }
     figures.keep("honest", found)
     print(json.dumps(found, indent=1))
@@ -164,6 +168,11 @@ def trained(run: RunDirectory, part: Part, base: Path, settings: TrainSettings) 
     return networks.train_and_ask(run, base, learned, watched, asked, settings, choose=True)["val"]
 
 
+def own_model_directory(base: Path) -> Path:
+    """Where `own_model` puts the bundle."""
+    return reviews.RUNS / f"model-{base.name}"
+
+
 def dev_accuracies(runs: Sequence[RunDirectory]) -> list[float]:
     """What the chosen network of each run had on the reviews that chose it."""
     return [max(networks.curve(run), key=lambda line: line["score"])["dev_accuracy"] for run in runs]
@@ -174,7 +183,7 @@ def own_model(part: Part, base: Path) -> dict[str, Any]:
     settings = FineTuneSettings(
         task="sentiment", max_pieces=networks.TRAIN_PIECES, training=replace(TUNED, seed=SEEDS[0])
     )
-    output = reviews.RUNS / f"model-{base.name}"
+    output = own_model_directory(base)
 
     def note(line: str) -> None:
         print(line, flush=True)

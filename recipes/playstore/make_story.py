@@ -19,6 +19,8 @@ from polarbert.data.labels import SENTIMENTS
 from reviews import ROOT
 
 PAGE = "playstore.md"
+README = ROOT / "recipes/playstore/README.md"
+START, STOP = "<!-- made by make_story.py -->\n", "<!-- end -->\n"
 TUTORIALS = 0.883  # on a random split, after ten passes with a network five times as large
 GOAL = 0.02
 COLUMNS = 120
@@ -52,6 +54,8 @@ def main() -> None:
     (ROOT / "docs" / PAGE).write_text(page(results), "utf-8")
     for name, drawn in drawings(results).items():
         (ROOT / "docs" / name).write_text(drawn, "utf-8")
+    before, _, rest = README.read_text("utf-8").partition(START)
+    README.write_text(before + START + costs(results) + STOP + rest.partition(STOP)[2], "utf-8")
 
 
 def page(results: Figures) -> str:
@@ -70,6 +74,38 @@ def page(results: Figures) -> str:
         else:
             parts.append(f"Not measured yet. `python recipes/playstore/{name}.py` does it.\n")
     return wrapped("\n".join([*parts, END]))
+
+
+def costs(results: Figures) -> str:
+    """What each command costs and comes to, as a table in Markdown."""
+    rows = [["`explore.py`", "nothing", "", "1 min", _outcome(results, "explore")]] if "explore" in results else []
+    trained = {"leak": "2 networks", "honest": "11 networks", "domain": "1 network"}
+    for name, what in trained.items():
+        if name in results:
+            pieces, minutes = (_total(results[name]["cost"], unit) for unit in ("pieces", "minutes"))
+            outcome = _outcome(results, name)
+            rows.append([f"`{name}.py`", what, f"{pieces / 1e6:.1f} M", f"{minutes:.0f} min", outcome])
+    return _table(["command", "trains", "word pieces", "time", "comes to"], rows, numbers=(2, 3))
+
+
+def _outcome(results: Figures, name: str) -> str:
+    found = results[name]
+    if name == "explore":
+        repeating, leaking = 1 - found["different"]["letters"] / found["rows"], 1 - found["random"]["90/5/5"]["new"]
+        return f"{repeating:.0%} of the rows repeat a text; {leaking:.0%} of a random test part leaks"
+    if name == "leak":
+        share = found["share"]
+        return f"{share['shown']:.1%} on a random split, {100 * share['leak']:.1f} points of it leak"
+    if name == "honest":
+        plain, tuned = (found[part]["accuracy"]["mean"] for part in ("plain", "tuned"))
+        return f"{plain:.1%} from the public encoder, {tuned:.1%} from the embedded model"
+    val = found["tweets"]["val"]["accuracy"]["mean"]
+    return f"taught by tweets, {val:.1%} on reviews"
+
+
+def _total(cost: Figures, unit: str) -> float:
+    parts = [cost] if unit in cost else cost.values()
+    return float(sum(part[unit] for part in parts))
 
 
 def wrapped(text: str) -> str:
