@@ -15,7 +15,7 @@ import pytest
 import polarbert
 
 ROOT = Path(__file__).parents[1]
-TORCH_ROOMS = ("training", "export")
+TORCH_ROOMS = ("training", "export", "sklearn")  # scikit-learn itself asks whether torch is loaded
 TORCH_MODULES = ("encoder", "engine", "heads", "dropout", "masked_lm", "weights")
 MAX_BYTES = 2 * 1024 * 1024
 TEXT_SUFFIXES = {"", ".cfg", ".csv", ".html", ".in", ".ini", ".json", ".jsonl", ".md", ".py", ".toml", ".txt", ".yaml"}

@@ -79,7 +79,7 @@ class Bundle:
                 window=int(values["limits"]["window"]),
                 overlap=int(values["limits"]["overlap"]),
                 provenance=dict(values.get("provenance", {})),
-                checksums=dict(values["checksums"]),
+                checksums={_typed(n, str): _typed(s, str) for n, s in _typed(values["checksums"], dict).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(

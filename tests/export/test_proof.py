@@ -82,6 +82,16 @@ def test_a_mean_drop_of_accuracy_is_refused(truth: NDArray[np.int64]) -> None:
     assert any("mean accuracy fell by 0.0040; at most 0.003" in problem for problem in proof.problems)
 
 
+def test_one_lost_text_of_a_small_set_is_within_chance_and_ten_are_not() -> None:
+    """Of 150 texts one is 0.7 points, more than the mean may fall on large sets."""
+    truth = np.arange(150) % 3
+    others = answers(np.arange(1000) % 3)
+    for lost, refused in ((1, False), (10, True)):
+        after = {"a": answers(with_wrong(truth, lost)), "others": others}
+        problems = prove_int8({"a": answers(truth), "others": others}, after, {"a": labelled(truth)}).problems
+        assert any("mean accuracy fell" in problem for problem in problems) == refused
+
+
 def test_a_drop_in_one_set_is_refused_though_another_makes_up_for_it(truth: NDArray[np.int64]) -> None:
     before = {"a": answers(truth), "b": answers(with_wrong(truth, 30))}
     after = {"a": answers(with_wrong(truth, 20)), "b": answers(truth)}

@@ -144,7 +144,7 @@ def test_smoothing_gives_uneven_columns_their_steps_back() -> None:
     x = (random.uniform(-1, 1, (20, 64)) * np.exp(random.normal(0, 1, 64))).astype(np.float32)
     exact = x @ weight + bias
     smooth, plain = (run_linear(weight, bias, x, observed(x), smooth=flag) for flag in (True, False))
-    assert np.abs(smooth - exact).mean() < 0.6 * np.abs(plain - exact).mean()
+    assert np.abs(smooth - exact).mean() < 0.8 * np.abs(plain - exact).mean()
 
 
 REACHES = arrays(np.float32, 12, elements=st.floats(0, 1000, width=32))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from polarbert.errors import BundleError, WeightsError
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
+from polarbert.model.weights import load_weights
 
 SMALL = BertConfig.tiny(vocab_size=50, hidden_size=32, intermediate_size=64)
 IDS = torch.tensor([[1, 2, 3, 4]])
@@ -209,3 +212,55 @@ def test_saving_again_replaces_the_files_whole(model: BertForSequenceClassificat
     model.save_pretrained(saved)
     assert sorted(file.name for file in saved.iterdir()) == ["config.json", "model.safetensors"]
     assert bool((BertForSequenceClassification.from_pretrained(saved).classifier.bias == 3).all())
+
+
+def test_loading_draws_no_random_numbers_and_every_tensor_is_there(
+    model: BertForSequenceClassification, saved: Path
+) -> None:
+    before = torch.get_rng_state()
+    loaded = BertForSequenceClassification.from_pretrained(saved)
+    assert torch.equal(torch.get_rng_state(), before)
+    for (name, theirs), ours in zip(model.named_parameters(), loaded.parameters(), strict=True):
+        assert ours.requires_grad
+        assert not ours.is_meta
+        assert torch.equal(ours, theirs), name
+
+
+def test_what_is_loaded_does_not_change_with_the_file(saved: Path) -> None:
+    loaded = BertForSequenceClassification.from_pretrained(saved)
+    before = loaded(IDS).logits
+    file = saved / "model.safetensors"
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(b"\xff" * 5000)
+    assert torch.equal(loaded(IDS).logits, before)
+
+
+def test_tensors_that_a_model_shares_stay_shared_on_loading(model: BertForSequenceClassification, saved: Path) -> None:
+    with torch.device("meta"):
+        twice = torch.nn.ModuleDict({"embeddings": BertEncoder(SMALL).embeddings})
+        twice["again"] = torch.nn.Module()
+    twice["again"].word = twice["embeddings"].word
+    rewrite(saved, lambda tensors: tensors | {"again.word.weight": tensors["bert.embeddings.word_embeddings.weight"]})
+    load_weights(twice, saved, prefix="")
+    assert twice["again"].word.weight is twice["embeddings"].word.weight
+    assert torch.equal(twice["again"].word.weight, model.bert.embeddings.word.weight)
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_leaves_the_old_file(saved: Path) -> None:
+    before = (saved / "model.safetensors").read_bytes()
+    code = f"""if True:
+        import errno, resource
+        from polarbert.model import BertForSequenceClassification
+        model = BertForSequenceClassification.from_pretrained({str(saved)!r})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            model.save_pretrained({str(saved)!r})
+        except OSError as error:
+            print(errno.errorcode[error.errno], error.filename)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("EFBIG ")
+    assert "model.safetensors" in done.stdout
+    assert (saved / "model.safetensors").read_bytes() == before
+    assert {file.name for file in saved.iterdir()} == {"config.json", "model.safetensors"}

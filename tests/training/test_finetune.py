@@ -116,6 +116,13 @@ def test_the_calibration_is_that_of_the_graph_on_the_dev_part(made: FineTuneResu
     assert expected != Calibration()
 
 
+def test_small_data_are_proved_in_int8_on_training_texts_and_ours(made: FineTuneResult) -> None:
+    assert made.export["precision"] == "int8"
+    assert made.export["int8"]["texts"] >= 1000
+    assert set(made.export["int8"]["sets"]) == {"dev"}
+    assert made.export["int8"]["sets"]["dev"]["texts"] == len(made.splits.dev)
+
+
 def test_the_dev_figures_are_those_of_the_best_step(made: FineTuneResult) -> None:
     run = made.path / "training"
     records = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
@@ -376,9 +383,9 @@ def test_a_finished_run_is_only_read_again(made: FineTuneResult, make: Make, tmp
     ("change", "words"),
     [
         ("seed", r"settings differ: seed \(was 1, now 2\)"),
-        ("data", "cannot resume, the data differ from those the run began with"),
-        ("base", "cannot resume, the base differ from those"),
-        ("splits", "cannot resume, the splits differ from those"),
+        ("data", "cannot resume, the run began with other data. Give the same again"),
+        ("base", "cannot resume, the run began with another base"),
+        ("splits", "cannot resume, the run began with other splits"),
     ],
 )
 def test_resuming_with_anything_else_is_refused(

@@ -136,7 +136,7 @@ def test_resuming_with_other_data_is_refused(make_toy: MakeToy, settings: TrainS
     train(*make_toy(), settings, RunDirectory(tmp_path), quiet=True)
     model, task = make_toy()
     task.train = task.train[1:]
-    with pytest.raises(TrainingError, match="cannot resume, the data differ"):
+    with pytest.raises(TrainingError, match="cannot resume, the run began with other data"):
         train(model, task, settings, RunDirectory(tmp_path), resume=True, quiet=True)
 
 

@@ -22,6 +22,12 @@ def test_a_log_gets_a_line_with_loss_speed_and_time_left(capsys: pytest.CaptureF
     assert captured.out == ""
 
 
+def test_the_last_minute_and_a_half_is_told_in_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingProgress(2000, line_seconds=0.0) as progress:
+        progress.update(1990, 0.5, 2300.4, 42.3)
+    assert capsys.readouterr().err.endswith("  42 s left\n")
+
+
 def test_a_log_is_not_flooded(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingProgress(100, line_seconds=1000.0) as progress:
         for step in range(1, 51):

@@ -19,7 +19,7 @@ from polarbert.calibration import Calibration
 from polarbert.export.bundling import CALIBRATION_TEXTS, ExportOptions, export_bundle
 from polarbert.export.proof import MIN_TEXTS, LabelledSet
 from polarbert.export.texts import own_texts
-from polarbert.files import write_whole
+from polarbert.files import replacing, write_whole
 from polarbert.inference.classifier import make_predictor
 from polarbert.inference.evaluate import evaluate_predictions
 from polarbert.inference.evaluation import Evaluation
@@ -27,7 +27,7 @@ from polarbert.inference.prediction import Prediction
 from polarbert.training.confidence import fit_calibration
 from polarbert.training.parts import Parts, Positions
 from polarbert.training.recipe import FineTuneSettings
-from polarbert.training.run import saving
+from polarbert.training.run import remove_unfinished, saving
 
 PROOF_TEXTS, FITTING_TEXTS = 2000, 10_000  # dev texts, at most
 
@@ -79,25 +79,27 @@ class Assembly:
             ExportError: when the graph is not the trained network.
             TrainingError: when the disk is full.
         """
-        with saving(self.staging):
-            if not (self.staging / MANIFEST).is_file():  # the export writes it last
+        if not (self.staging / MANIFEST).is_file():  # the export writes it last
+            with saving(self.staging):
                 shutil.rmtree(self.staging, ignore_errors=True)
                 self._export()
-            bundle = Bundle.open(self.staging)
-            bundle = replace(bundle, calibration=self._fit(replace(bundle, calibration=Calibration())))
-            report = json.loads((self.staging / "export.json").read_text("utf-8"))
-            text = card(bundle, self._judge(bundle).evaluation, report)
+        remove_unfinished(self.staging)
+        bundle = Bundle.open(self.staging)
+        bundle = replace(bundle, calibration=self._fit(replace(bundle, calibration=Calibration())))
+        report = json.loads((self.staging / "export.json").read_text("utf-8"))
+        text = card(bundle, self._judge(bundle).evaluation, report)
+        with saving(self.staging / "README.md"):
             write_whole(self.staging / "README.md", text.encode("utf-8"))
+        with saving(self.staging / MANIFEST):
             bundle.write()
 
     def install(self) -> None:
         """Copy the bundle to its place, the manifest last: without it the directory does not load."""
-        with saving(self.output):
-            for left in self.output.glob("*.tmp"):  # by a run that was killed
-                left.unlink(missing_ok=True)
-            names = sorted(file.name for file in self.staging.iterdir() if file.name != MANIFEST)
-            for name in [*names, MANIFEST]:
-                write_whole(self.output / name, (self.staging / name).read_bytes())
+        remove_unfinished(self.output)
+        names = sorted(file.name for file in self.staging.iterdir() if file.name != MANIFEST)
+        for name in [*names, MANIFEST]:
+            with saving(self.output / name), replacing(self.output / name) as temporary:
+                shutil.copyfile(self.staging / name, temporary)
 
     @cached_property
     def judged(self) -> Judged:

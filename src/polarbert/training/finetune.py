@@ -12,6 +12,7 @@ checkpoint/, best/ and bundle/ are removed.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ from polarbert.training.loop import train
 from polarbert.training.pace import adapt
 from polarbert.training.parts import Parts, check_dataset, dataset_digest, file_name, splits_digest
 from polarbert.training.recipe import FineTuneSettings
-from polarbert.training.run import RunDirectory, environment, saving
+from polarbert.training.run import RunDirectory, environment, refuse_changes, saving
 from polarbert.training.settings import TrainSettings
 
 RUN = "training"
@@ -153,6 +154,9 @@ class _Work:
         self.note = asked.note
         folder = asked.output / RUN
         before = RunDirectory.peek(folder) if resume else None
+        self.digest = dataset_digest(asked.dataset)
+        if before is not None:
+            refuse_changes(folder, {"data": before.get("data")}, {"data": self.digest})
         self.settings = _effective(asked.settings, before or {})
         torch.set_num_threads(self.settings.training.threads)
         self.device = choose_device(self.settings.device)
@@ -163,6 +167,8 @@ class _Work:
         self.texts = {part: self._encode(part) for part in ("train", "dev")}
         self.settings = self._adapted()
         self.leaks = [] if asked.splits is None else find_leaks(asked.dataset, asked.splits)
+        with saving(asked.output, "Name another folder"):
+            asked.output.mkdir(parents=True, exist_ok=True)
         self.run = RunDirectory(folder)
         self.assembly = Assembly(
             self.run.best, folder / "bundle", asked.output, self.parts, self.settings, self._provenance(), self.note
@@ -171,7 +177,7 @@ class _Work:
     def begin(self, resume: bool) -> None:
         """Write down what is asked; refuse to go on with anything else."""
         given = self.asked.splits
-        data = {"data": dataset_digest(self.asked.dataset), "base": self.base.digest}
+        data = {"data": self.digest, "base": self.base.digest}
         data["splits"] = "made here" if given is None else splits_digest(given)
         self._compare_environment()
         self.run.begin(self.settings.to_dict() | data, resume)
@@ -185,10 +191,10 @@ class _Work:
         if self.run.is_done:
             return
         training = self._loop_settings()
-        if not resume:
-            self._describe(training)
-        elif step := RunDirectory.kept_step(self.run.path):
+        if step := RunDirectory.kept_step(self.run.path):
             self.note(f"{self.asked.output}: going on after step {step:,}")
+        else:
+            self._describe(training)
         task = self._task(training)
         model = (self.model or self._new_model()).to(self.device)
         summary = train(model, task, training, self.run, resume, self.asked.quiet)
@@ -214,7 +220,7 @@ class _Work:
             splits=self.splits,
             dev=self._dev_figures(),
             calibration=Bundle.open(self.asked.output).calibration,
-            export=RunDirectory(self.asked.output).read("export.json"),
+            export=json.loads((self.asked.output / "export.json").read_text("utf-8")),
             test=self.parts.as_dataset("test"),
             predictions=judged.predictions,
             evaluation=judged.evaluation,

@@ -29,7 +29,7 @@ from polarbert.files import disk_errors, lock, write_whole
 _Block = AbstractContextManager[None]
 
 WITHOUT_EFFECT = {"checkpoint_seconds"}  # a resumed run may differ in it: the weights do not depend on it
-DATA = {"data", "base", "splits"}
+DATA = {"data": "other data", "base": "another base", "splits": "other splits"}
 
 
 def saving(place: Path, then: str = "What was saved before is kept; make room and resume the run (--resume)") -> _Block:
@@ -105,8 +105,7 @@ class RunDirectory:
         """
         if self._held == 0:
             self._lock = _take(self.path / "lock")
-            for left in self.path.glob("*.tmp"):  # by a run that was killed
-                left.unlink(missing_ok=True)
+            remove_unfinished(self.path)
         self._held += 1
         try:
             yield
@@ -132,7 +131,7 @@ class RunDirectory:
                 raise TrainingError(
                     f"{self.path}: holds a run already. Go on with it (--resume), or name a new directory"
                 )
-            _refuse_changes(self.path, before, json.loads(json.dumps(settings)))
+            refuse_changes(self.path, before, settings)
         else:
             self.write("settings.json", dict(settings))
         self.write("environment.json", environment())
@@ -175,6 +174,12 @@ class RunDirectory:
                     write_whole(self.path / name, content.encode("utf-8"))
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that a run was writing when it was killed; nobody else may be writing there."""
+    for file in folder.glob("*.tmp"):
+        file.unlink(missing_ok=True)
+
+
 def _read_json(file: Path) -> Any:
     if not file.is_file():
         return None
@@ -184,17 +189,27 @@ def _read_json(file: Path) -> Any:
         raise TrainingError(f"{file}: cannot be read: {error}. Start again in a new directory") from error
 
 
-def _refuse_changes(place: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+def refuse_changes(place: Path, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Compare what a run began with and what it is to go on with.
+
+    Args:
+        place: the run, for the message.
+        before: as the run has it.
+        given: as it is asked for now.
+
+    Raises:
+        TrainingError: naming what differs.
+    """
+    now = json.loads(json.dumps(dict(given)))
     names = (before.keys() | now.keys()) - WITHOUT_EFFECT
     if "data" not in before:  # a run from before data were recorded
         names -= {"data"}
     changed = sorted(name for name in names if before.get(name) != now.get(name))
     if not changed:
         return
-    if set(changed) & DATA:
-        what = "the " + " and the ".join(name for name in changed if name in DATA)
+    if other := [words for name, words in DATA.items() if name in changed]:
         raise TrainingError(
-            f"{place}: cannot resume, {what} differ from those the run began with. "
+            f"{place}: cannot resume, the run began with {' and '.join(other)}. "
             "Give the same again, or name a new directory"
         )
     shown = ", ".join(f"{name} (was {before.get(name)!r}, now {now.get(name)!r})" for name in changed)
