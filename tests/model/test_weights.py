@@ -242,7 +242,7 @@ def test_tensors_that_a_model_shares_stay_shared_on_loading(model: BertForSequen
         twice: Any = torch.nn.ModuleDict({"embeddings": BertEncoder(SMALL).embeddings})
         twice["again"] = torch.nn.Module()
     twice["again"].word = twice["embeddings"].word
-    rewrite(saved, lambda tensors: tensors | {"again.word.weight": tensors["bert.embeddings.word_embeddings.weight"]})
+    rewrite(saved, lambda tensors: tensors | {"again.word.weight": torch.zeros(50, 32)})
     load_weights(twice, saved, prefix="")
     again = twice.get_parameter("again.word.weight")
     assert again is twice.get_parameter("embeddings.word.weight")

@@ -20,6 +20,7 @@ from polarbert.errors import MissingExtraError, TrainingError, UsageError
 from polarbert.files import disk_errors, write_whole
 
 if TYPE_CHECKING:
+    from polarbert.inference.evaluation import Evaluation
     from polarbert.training.finetune import FineTuneResult
     from polarbert.training.recipe import FineTuneSettings
 
@@ -156,10 +157,8 @@ def _report(result: FineTuneResult, as_json: bool, quiet: bool) -> None:
     if evaluation is None:
         note("there is no test part, so nothing says how good the model is on other texts", quiet)
     else:
-        with disk_errors(str(result.path), "The model is finished; only its evaluation could not be saved"):
-            content = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-            write_whole(result.path / "evaluation.json", content.encode("utf-8", "replace"))
-            _draw(result, quiet)
+        _save(result.path / "evaluation.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        _draw(evaluation, result.path, quiet)
     if as_json:
         precision = result.export["precision"]
         about = {"model": str(result.path), "precision": precision, "dev": dict(result.dev), "evaluation": found}
@@ -168,15 +167,21 @@ def _report(result: FineTuneResult, as_json: bool, quiet: bool) -> None:
         emit(evaluation.text(max(MIN_WIDTH, shutil.get_terminal_size((FILE_WIDTH, 1)).columns)))
 
 
-def _draw(result: FineTuneResult, quiet: bool) -> None:
-    from polarbert.report import write_report
+def _draw(evaluation: Evaluation, folder: Path, quiet: bool) -> None:
+    from polarbert.report.evaluation import render
 
-    if result.evaluation is None:
-        return
     try:
-        write_report(result.evaluation, result.path / "evaluation.html", f"{result.path.name} on its test part")
+        page = render(evaluation, f"{folder.name} on its test part")
     except MissingExtraError as error:
         note(f"no page with pictures: {error}", quiet)
+        return
+    _save(folder / "evaluation.html", page)
+
+
+def _save(file: Path, text: str) -> None:
+    done = "The model is finished; only its evaluation is not saved. Make room, and run the same command with --resume"
+    with disk_errors(str(file), done):
+        write_whole(file, text.encode("utf-8", "replace"))
 
 
 def _kept(output: Path) -> str:

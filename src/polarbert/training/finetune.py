@@ -44,7 +44,7 @@ from polarbert.training.loop import train
 from polarbert.training.pace import adapt
 from polarbert.training.parts import Parts, check_dataset, dataset_digest, file_name, splits_digest
 from polarbert.training.recipe import FineTuneSettings
-from polarbert.training.run import RunDirectory, environment, refuse_changes, saving
+from polarbert.training.run import RunDirectory, environment, refuse_changes, remove_unfinished, saving
 from polarbert.training.settings import TrainSettings
 
 RUN = "training"
@@ -211,6 +211,7 @@ class _Work:
 
     def finish(self) -> FineTuneResult:
         """Remove what is no longer needed, and say what came out."""
+        remove_unfinished(self.asked.output)
         for pattern in SCRATCH:
             for left in self.run.path.glob(pattern):
                 shutil.rmtree(left, ignore_errors=True)
