@@ -436,7 +436,7 @@ Taught by tweets it loses {_drop(domain["reviews"]["val"], domain["tweets"]["val
 reviews it loses {_drop(domain["tweets"]["tweets"], domain["reviews"]["tweets"])} on tweets; most of it where
 neutral borders on the rest. The network that knows tweets alone calls {said["tweets"]:.0%} of the reviews neutral,
 the one that knows reviews {said["reviews"]:.0%}; {share["val"]:.0%} have three stars. The other way round,
-{_answers(domain["reviews"]["tweets"], 2)[1]:.0%} of the positive tweets pass for neutral: they are milder than a
+{_answers(domain["reviews"]["tweets"], 2)[1]:.0%} of the positive tweets pass for neutral: many are milder than a
 review of four or five stars. Among tweets neutral is the absence of an opinion: news, appointments, questions.
 Among reviews it is three stars, and few of those are without an opinion: they praise one thing and blame another,
 ask for a feature, or report a fault, and some read like one star or like five.
