@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import torch
@@ -116,15 +116,16 @@ class _Trainer:
         parts = self.settings.evaluations
         due = {max(1, round(self.steps * part / parts)) for part in range(1, parts + 1)}
         saved_at = logged_at = time.monotonic()
-        logged_tokens, losses = self.position.tokens, []
+        logged, losses = replace(self.position), []
         with self._progress:
             for batch in self._batches():
                 losses.append(self._step(batch))
                 position, now = self.position, time.monotonic()
                 to_save = position.step in due or now - saved_at >= self.settings.checkpoint_seconds
                 if to_save or now - logged_at >= LOG_SECONDS:
-                    self._log(losses, (position.tokens - logged_tokens) / max(now - logged_at, 1e-9))
-                    losses, logged_at, logged_tokens = [], now, position.tokens
+                    seconds = position.seconds - logged.seconds  # of training alone
+                    self._log(losses, (position.tokens - logged.tokens) / max(seconds, 1e-9))
+                    losses, logged_at, logged = [], now, replace(position)
                 if position.step in due:
                     self._evaluate()
                 if to_save:
