@@ -210,9 +210,9 @@ def run_polarbert(request: dict[str, Any]) -> dict[str, Any]:
         started = ended = math.nan
         peak_bytes = 0
 
-        def batches_in_epoch(self, epoch: int) -> list[list[int]]:
+        def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:
             self.started = time.perf_counter() if math.isnan(self.started) else self.started
-            return super().batches_in_epoch(epoch)
+            return super().batches_in_epoch(epoch, step)
 
         def evaluate(self, model: torch.nn.Module) -> dict[str, float]:  # noqa: ARG002 - judged later, and untimed
             self.ended, self.peak_bytes = time.perf_counter(), common.own_peak_bytes()

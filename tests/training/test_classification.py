@@ -13,6 +13,7 @@ import torch
 import transformers
 from sklearn import metrics as reference
 from sklearn.utils.class_weight import compute_class_weight
+from tests.training_fixtures import loss_of
 
 from polarbert.errors import TrainingError
 from polarbert.model import BertForSequenceClassification
@@ -33,7 +34,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_choices(toy: Toy) -> None:
     task.train = [Example([101, 7, 102], 0, (0, 2)), Example([101, 8, 9, 102], 1)]
     first = model(torch.tensor([[101, 7, 102]])).logits[0, [0, 2]].log_softmax(0)[0]
     second = model(torch.tensor([[101, 8, 9, 102]])).logits[0].log_softmax(0)[1]
-    loss, pieces = task.loss(model, [0, 1])
+    loss, pieces = loss_of(task, model, [0, 1])
     torch.testing.assert_close(loss, -(first + second) / 2)
     assert pieces == 7
 
@@ -41,7 +42,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_choices(toy: Toy) -> None:
 def test_a_binary_label_gives_no_gradient_to_neutral(toy: Toy) -> None:
     model, task = toy
     numbers = [0, 1, 2, 3]
-    task.loss(model, numbers)[0].backward()
+    loss_of(task, model, numbers)[0].backward()
     weight, bias = model.classifier.weight.grad, model.classifier.bias.grad
     assert weight is not None
     assert bias is not None
@@ -52,7 +53,7 @@ def test_a_binary_label_gives_no_gradient_to_neutral(toy: Toy) -> None:
 
     model.zero_grad()
     task.train = [replace(task.train[number], choices=None) for number in numbers]
-    task.loss(model, numbers)[0].backward()
+    loss_of(task, model, numbers)[0].backward()
     assert model.classifier.weight.grad is not None
     assert bool(model.classifier.weight.grad[1].any())
 
@@ -83,8 +84,8 @@ def test_class_weights_are_those_of_scikit_learn_and_weigh_a_mean_over_all_texts
     assert np.mean([weights[label] for label in labels]) == pytest.approx(1)
 
     task.train = [Example([101, 7, 102], 0), Example([101, 8, 9, 102], 2)]
-    plain = [float(task.loss(model, [number])[0].detach()) for number in (0, 1)]
-    weighted, _ = replace(task, class_weights=weights).loss(model, [0, 1])
+    plain = [float(loss_of(task, model, [number])[0].detach()) for number in (0, 1)]
+    weighted, _ = loss_of(replace(task, class_weights=weights), model, [0, 1])
     assert float(weighted.detach()) == pytest.approx((weights[0] * plain[0] + weights[2] * plain[1]) / 2, rel=1e-5)
 
 
@@ -116,7 +117,7 @@ def test_the_fingerprint_follows_whatever_is_learned_or_judged_by(toy: Toy) -> N
 def test_gradients_stay_finite_where_classes_are_masked(toy: Toy) -> None:
     model, task = toy
     task.train = [Example([101, 7, 102], 2, (2,)), Example([101, 102], 0, (0, 2))]
-    task.loss(model, [0, 1])[0].backward()
+    loss_of(task, model, [0, 1])[0].backward()
     assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from polarbert.errors import TrainingError
 from polarbert.model import BertConfig, BertForSequenceClassification
-from polarbert.training.batching import Example
+from polarbert.training.batching import Batch, Example
 from polarbert.training.classification import ClassificationTask
 from polarbert.training.loop import train
 from polarbert.training.run import RunDirectory
@@ -40,14 +40,17 @@ class InterruptedTask:
     def fingerprint(self) -> str:
         return self.task.fingerprint()
 
-    def batches_in_epoch(self, epoch: int) -> list[list[int]]:
-        return self.task.batches_in_epoch(epoch)
+    def batches_in_epoch(self, epoch: int, step: int) -> list[list[int]]:
+        return self.task.batches_in_epoch(epoch, step)
 
-    def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
+    def prepare(self, numbers: list[int]) -> list[Batch]:
+        return self.task.prepare(numbers)
+
+    def losses(self, model: nn.Module, part: Batch, totals: Sequence[float]) -> dict[str, Tensor]:
         if self.steps_left == 0:
             raise KeyboardInterrupt
         self.steps_left -= 1
-        return self.task.loss(model, numbers)
+        return self.task.losses(model, part, totals)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         return self.task.evaluate(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.training_fixtures import loss_of
 from torch import Tensor, nn
 
 from polarbert.errors import BundleError, TrainingError
@@ -21,6 +22,7 @@ from polarbert.model.masked_lm import has_masked_lm_head
 from polarbert.text import WordPieceTokenizer
 from polarbert.training.loop import train
 from polarbert.training.masked_lm import (
+    MaskedBatch,
     MaskedLmSettings,
     MaskedLmTask,
     collate_masked,
@@ -101,11 +103,11 @@ class InterruptedTask(MaskedLmTask):
 
     steps_left: int = 0
 
-    def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
+    def losses(self, model: nn.Module, part: MaskedBatch, totals: Sequence[float]) -> dict[str, Tensor]:
         if self.steps_left == 0:
             raise KeyboardInterrupt
         self.steps_left -= 1
-        return super().loss(model, numbers)
+        return super().losses(model, part, totals)
 
 
 def interrupted(task: MaskedLmTask, after: int) -> InterruptedTask:
@@ -131,7 +133,7 @@ def test_the_loss_is_over_hidden_pieces_alone(make_toy: MakeToy) -> None:
     model, task = make_toy()
     model.eval()
     numbers = [3, 10, 57]
-    loss, pieces = task.loss(model, numbers)
+    loss, pieces = loss_of(task, model, numbers)
     surprises = []
     for text in (task.masked(number) for number in numbers):
         chances = model(torch.from_numpy(text.ids)[None]).logits[0].log_softmax(-1)
@@ -308,15 +310,15 @@ def test_a_base_with_a_head_is_trained_at_once(make_toy: MakeToy, settings: Trai
     assert (tmp_path / "run/best/model.safetensors").is_file()
 
 
-def broken_off(after: int) -> Callable[..., tuple[Tensor, int]]:
-    """The loss of the task, for so many steps in all."""
+def broken_off(after: int) -> Callable[..., dict[str, Tensor]]:
+    """The losses of the task, for so many steps in all."""
     steps = iter(range(after))
-    loss = MaskedLmTask.loss
+    losses = MaskedLmTask.losses
 
-    def counted(task: MaskedLmTask, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
+    def counted(task: MaskedLmTask, model: nn.Module, part: MaskedBatch, totals: Sequence[float]) -> dict[str, Tensor]:
         if next(steps, None) is None:
             raise KeyboardInterrupt
-        return loss(task, model, numbers)
+        return losses(task, model, part, totals)
 
     return counted
 
@@ -330,7 +332,7 @@ def test_broken_off_in_either_stage_it_ends_in_the_same_bytes(
     assert whole["head"]["steps"] == 14, "the breaks are meant to fall into it, on its end, and after it"
     assert whole["head"]["steps"] + whole["steps"] > 30
     with monkeypatch.context() as patch:
-        patch.setattr(MaskedLmTask, "loss", broken_off(after))
+        patch.setattr(MaskedLmTask, "losses", broken_off(after))
         with pytest.raises(KeyboardInterrupt):
             adapt(base, tmp_path / "parts", settings)
     resumed = adapt(base, tmp_path / "parts", settings, resume=True)

@@ -46,6 +46,7 @@ class Batch:
         token_type_ids: (B, T).
         labels: (B,).
         allowed: (B, C) bool, False at classes that are no choice.
+        tokens: pieces without padding.
     """
 
     input_ids: Tensor
@@ -53,12 +54,18 @@ class Batch:
     token_type_ids: Tensor
     labels: Tensor
     allowed: Tensor
+    tokens: int
+
+    @property
+    def counts(self) -> tuple[int]:
+        """Its texts: what the mean of a batch is over."""
+        return (len(self.labels),)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         mask = None if self.attention_mask is None else self.attention_mask.to(device)
         rest = (self.token_type_ids.to(device), self.labels.to(device), self.allowed.to(device))
-        return Batch(self.input_ids.to(device), mask, *rest)
+        return Batch(self.input_ids.to(device), mask, *rest, self.tokens)
 
 
 def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
@@ -78,4 +85,5 @@ def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
             allowed[row] = False
             allowed[row, list(example.choices)] = True
     labels = torch.tensor([example.label for example in examples])
-    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, allowed)
+    tokens = sum(len(example.ids) for example in examples)
+    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, allowed, tokens)

@@ -18,7 +18,7 @@ from polarbert.metrics import accuracy, macro_f1, macro_recall
 from polarbert.model.heads import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 from polarbert.text.batches import plan_batches
-from polarbert.training.batching import Example, collate
+from polarbert.training.batching import Batch, Example, collate
 from polarbert.training.device import make_precision
 from polarbert.training.settings import TrainSettings
 
@@ -64,22 +64,23 @@ class ClassificationTask:
             digest.update(repr((example.label, example.choices, example.second_at)).encode("utf-8"))
         return digest.hexdigest()
 
-    def batches_in_epoch(self, epoch: int) -> list[list[int]]:
+    def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:  # noqa: ARG002 - the same at any step
         """The plan of one pass, another for each."""
         lengths = [len(example.ids) for example in self.train]
         return plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
 
-    def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
-        """Mean cross-entropy of a batch, weighted by class where asked for, and its pieces without padding."""
-        examples = [self.train[number] for number in numbers]
-        device = next(model.parameters()).device
-        batch = collate(examples, self.classes, self.tokenizer.pad_id).to(device)
-        logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.float()
-        logits = logits.masked_fill(~batch.allowed, float("-inf"))
-        weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
+    def prepare(self, numbers: list[int]) -> list[Batch]:
+        """The tensors of these examples."""
+        return [collate([self.train[number] for number in numbers], self.classes, self.tokenizer.pad_id)]
+
+    def losses(self, model: nn.Module, part: Batch, totals: Sequence[float]) -> dict[str, Tensor]:
+        """Cross-entropy over the texts of a batch, weighted by class where asked for, divided by `totals`."""
+        logits = model(part.input_ids, part.attention_mask, part.token_type_ids).logits.float()
+        logits = logits.masked_fill(~part.allowed, float("-inf"))
+        weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=logits.device)
         # Not PyTorch's weighted mean: it divides by the weights in the batch, so a rare class alone would count as 1.
-        losses = F.cross_entropy(logits, batch.labels, weights, reduction="none")
-        return losses.mean(), sum(len(example.ids) for example in examples)
+        losses = F.cross_entropy(logits, part.labels, weights, reduction="none")
+        return {"cross_entropy": losses.sum() / totals[0]}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Accuracy, macro-F1 and macro-recall of each dev group; "score" is the mean macro-F1."""

@@ -51,8 +51,10 @@ def to_toml(settings: Any) -> str:
         f"{name} = {_value(value)}" for name, value in values.items() if not _is_table(value) and value is not None
     ]
     for name, value in values.items():
-        if _is_table(value) and is_dataclass(value):
+        if is_dataclass(value):
             lines += ["", f"[{name}]", to_toml(value).rstrip("\n")]
+        elif _is_tables(value):
+            lines += [line for part in value for line in ("", f"[[{name}]]", to_toml(part).rstrip("\n"))]
         elif _is_table(value) and value:
             lines += ["", f"[{name}]", *(f"{_text(key)} = {_value(part)}" for key, part in value.items())]
     return "\n".join(lines) + "\n"
@@ -95,9 +97,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
             return _build(kind, value, where)
         return {name: _typed(arguments[1], part, f"{where}.{name}") for name, part in value.items()}
     if origin is tuple:
-        if not isinstance(value, list) or len(value) != len(arguments):
-            raise _KeyError(f"{where} must be a list of {len(arguments)} values, not {value!r}")
-        return tuple(_typed(part, one, where) for part, one in zip(arguments, value, strict=True))
+        return _typed_list(arguments, value, where)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
@@ -105,8 +105,23 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+def _typed_list(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    """The values of a list: as many as there are kinds, or any number of one kind."""
+    if kinds[1:] == (...,):
+        if not isinstance(value, list) or not value:
+            raise _KeyError(f"{where} must be a list of one or more values, not {value!r}")
+        return tuple(_typed(kinds[0], part, f"{where}[{number}]") for number, part in enumerate(value, 1))
+    if not isinstance(value, list) or len(value) != len(kinds):
+        raise _KeyError(f"{where} must be a list of {len(kinds)} values, not {value!r}")
+    return tuple(_typed(part, one, where) for part, one in zip(kinds, value, strict=True))
+
+
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) or is_dataclass(value)
+    return isinstance(value, Mapping) or is_dataclass(value) or _is_tables(value)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and is_dataclass(value[0])
 
 
 def _value(value: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,24 +18,51 @@ from polarbert.training.allocator import keep_freed_memory
 from polarbert.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from polarbert.training.device import make_precision
 from polarbert.training.optimizer import learning_rate, make_optimizer
+from polarbert.training.processes import Processes, unsynchronised
 from polarbert.training.progress import TrainingProgress
 from polarbert.training.run import RunDirectory, saving
 from polarbert.training.settings import TrainSettings
+from polarbert.training.sharding import is_sharded, whole_weights
 
 LOG_SECONDS = 5.0
 
 
-class Task(Protocol):
+class Part(Protocol):
+    """What is computed at once: a batch, or as much of it as memory takes."""
+
+    @property
+    def tokens(self) -> int:
+        """Its pieces without padding."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many terms each of its losses is a sum of: texts, hidden pieces, ..."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same part on another device."""
+
+
+PartOfTask = TypeVar("PartOfTask", bound=Part)
+
+
+class Task(Protocol[PartOfTask]):
     """What the loop asks of a task."""
 
     def fingerprint(self) -> str:
         """A digest of all data that the task learns from and is judged by; a resumed run must have the same."""
 
-    def batches_in_epoch(self, epoch: int) -> list[list[int]]:
-        """The plan of one pass: the numbers of the examples of each batch."""
+    def batches_in_epoch(self, epoch: int, step: int) -> Sequence[list[int]]:
+        """The plan of one pass: the numbers of the examples of each batch. `step` steps were done before it."""
 
-    def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
-        """Mean loss of a batch and the number of its pieces."""
+    def prepare(self, numbers: list[int]) -> list[PartOfTask]:
+        """The tensors of these examples, in parts that are computed one after another."""
+
+    def losses(self, model: nn.Module, part: PartOfTask, totals: Sequence[float]) -> dict[str, Tensor]:
+        """The losses of a part by name; their sum is learned from.
+
+        Each is the sum over the part divided by its count in `totals`, those of the whole batch over all parts and
+        processes: so the parts add up to the batch's mean, however it was divided.
+        """
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Figures on the dev parts; "score" decides which model is best."""
@@ -44,11 +73,12 @@ class Task(Protocol):
 
 def train(
     model: nn.Module,
-    task: Task,
+    task: Task[PartOfTask],
     settings: TrainSettings,
     run: RunDirectory,
     resume: bool = False,
     quiet: bool = False,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """Train `model` on `task`; the best model by dev score ends in `run.best`.
 
@@ -63,6 +93,7 @@ def train(
             owner has begun it with more than these.
         resume: go on with the run that `run` holds.
         quiet: no progress on stderr.
+        processes: those that train together; None for this one alone.
 
     Returns:
         The summary that is also written to summary.json.
@@ -71,44 +102,61 @@ def train(
         TrainingError: when the run cannot start or resume, another run is at work in the directory, the loss is not a
             number, or the disk is full.
     """
+    processes = processes or Processes()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     keep_freed_memory()
     with run.locked():
         if not run.has_begun:
             run.begin(settings.to_dict() | {"data": task.fingerprint()}, resume)
-        torch.manual_seed(settings.seed)
-        trainer = _Trainer(model, task, settings, run, quiet)
+        torch.manual_seed(settings.seed + processes.rank)
+        trainer = _Trainer(model, task, settings, run, quiet, processes)
         if resume:
             trainer.go_back_to_checkpoint()
         trainer.train()
-        summary = asdict(trainer.position) | {"steps": trainer.steps}
+        outcome = asdict(trainer.position)
+        summary = {name: value for name, value in outcome.items() if name not in ("epoch", "batch")}
+        summary["steps"] = trainer.steps
         run.write("summary.json", summary)
     return summary
 
 
-class _Trainer:
+class _Trainer(Generic[PartOfTask]):
     """A run in progress; arguments as for `train`."""
 
     def __init__(
-        self, model: nn.Module, task: Task, settings: TrainSettings, run: RunDirectory, quiet: bool = False
+        self,
+        model: nn.Module,
+        task: Task[PartOfTask],
+        settings: TrainSettings,
+        run: RunDirectory,
+        quiet: bool,
+        processes: Processes,
     ) -> None:
-        first = task.batches_in_epoch(0)
-        if not first:
-            raise TrainingError("there is nothing to train on")
         self.model = model
         self.task = task
         self.settings = settings
         self.run = run
         self.position = Position()
-        self.steps = max(1, round(settings.epochs * len(first)))
+        self.steps = settings.steps or self._steps_of(settings.epochs)
+        self._processes = processes
+        self._device = next(model.parameters()).device
+        self._saved = copy.deepcopy(model).to("meta") if processes.sharding else model
+        self._replica = processes.spread(model)
         self._optimizer = make_optimizer(model, settings)
         self._precision = make_precision(model, settings.precision)
-        self._progress = TrainingProgress(self.steps, quiet)
+        self._progress = TrainingProgress(self.steps, quiet or not processes.is_first)
+
+    def _steps_of(self, epochs: float) -> int:
+        first = self.task.batches_in_epoch(0, 0)
+        if not first:
+            raise TrainingError("there is nothing to train on")
+        return max(1, round(epochs * len(first)))
 
     def go_back_to_checkpoint(self) -> None:
         """Weights, optimizer, random numbers and position of the last checkpoint, where there is one."""
-        self.position = load_checkpoint(self.run.checkpoint, self.model, self._optimizer) or Position()
+        found = load_checkpoint(self.run.checkpoint, self.model, self._optimizer, self._processes)
+        self.position = found or Position()
         self.run.forget_after(self.position.step)
 
     def train(self) -> None:
@@ -116,72 +164,102 @@ class _Trainer:
         parts = self.settings.evaluations
         due = {max(1, round(self.steps * part / parts)) for part in range(1, parts + 1)}
         saved_at = logged_at = time.monotonic()
-        logged, losses = replace(self.position), []
+        logged, losses = replace(self.position), _Means()
         with self._progress:
             for batch in self._batches():
-                losses.append(self._step(batch))
+                overdue = time.monotonic() - saved_at >= self.settings.checkpoint_seconds
+                to_save = self._step(batch, losses, overdue) or self.position.step in due
                 position, now = self.position, time.monotonic()
-                to_save = position.step in due or now - saved_at >= self.settings.checkpoint_seconds
                 if to_save or now - logged_at >= LOG_SECONDS:
                     seconds = position.seconds - logged.seconds  # of training alone
                     self._log(losses, (position.tokens - logged.tokens) / max(seconds, 1e-9))
-                    losses, logged_at, logged = [], now, replace(position)
+                    losses, logged_at, logged = _Means(), now, replace(position)
                 if position.step in due:
                     self._evaluate()
                 if to_save:
-                    save_checkpoint(self.run.checkpoint, self.model, self._optimizer, position)
+                    self._save()
                     saved_at = time.monotonic()
 
     def _batches(self) -> Iterator[list[int]]:
         """The batches that are left, pass after pass; none once patience has run out."""
-        done, epoch = 0, 0
-        while done < self.steps:
-            plan = self.task.batches_in_epoch(epoch)
-            for batch in plan[: self.steps - done]:
-                if done >= self.position.step:
-                    if self._has_no_patience():
-                        return
-                    yield batch
-                done += 1
-            epoch += 1
+        position = self.position
+        while position.step < self.steps:
+            plan = self.task.batches_in_epoch(position.epoch, position.step - position.batch)
+            if not plan:
+                raise TrainingError("there is nothing to train on")
+            for batch in plan[position.batch : position.batch + self.steps - position.step]:
+                if self._has_no_patience():
+                    return
+                position.batch += 1
+                yield batch
+            if position.batch >= len(plan):
+                position.epoch, position.batch = position.epoch + 1, 0
 
     def _has_no_patience(self) -> bool:
         return self.settings.patience is not None and self.position.stale >= self.settings.patience
 
-    def _step(self, batch: list[int]) -> Tensor:
-        """One step of the optimizer; the loss of its batch."""
+    def _step(self, batch: list[int], losses: _Means, overdue: bool) -> bool:
+        """One step of the optimizer.
+
+        Args:
+            batch: the numbers of its examples, over all processes.
+            losses: takes this process's share of the batch's losses.
+            overdue: it is time for a checkpoint, by this process's clock.
+
+        Returns:
+            True when it is time for a checkpoint by the clock of process 0, so that all save after the same step.
+        """
         started = time.monotonic()
-        self.model.train()
+        self._replica.train()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.position.step, self.steps, self.settings)
-        with self._precision():
-            loss, tokens = self.task.loss(self.model, batch)
-        loss.backward()
+        own = self._processes.share(batch)
+        # A batch of fewer examples than processes: those without one take part all the same, with nothing that counts.
+        parts, weight = self.task.prepare(own or batch[:1]), float(bool(own))
+        counted = [(part.tokens, *part.counts) for part in parts]
+        sums = [weight * sum(column) for column in zip(*counted, strict=True)]
+        late, tokens, *totals = self._processes.sum([float(overdue and self._processes.is_first), *sums])
+        for part in parts:
+            with nullcontext() if part is parts[-1] else unsynchronised(self._replica):
+                losses.add(self._learn(part, totals, weight))
+        losses.steps += 1
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
-        self.position.tokens += tokens
+        self.position.tokens += int(tokens)
         self.position.seconds += time.monotonic() - started
-        return loss.detach()
+        return late > 0
 
-    def _log(self, losses: list[Tensor], speed: float) -> None:
-        step, mean = self.position.step, float(torch.stack(losses).mean())
+    def _learn(self, part: PartOfTask, totals: Sequence[float], weight: float) -> dict[str, Tensor]:
+        """Add the gradients of a part; its losses."""
+        with self._precision():
+            losses = self.task.losses(self._replica, part.to(self._device), totals)
+        # Gradients are averaged over the processes, but the totals are already those of all: the sum is wanted.
+        (torch.stack(list(losses.values())).sum() * (weight * self._processes.size)).backward()
+        return {name: loss.detach() * weight for name, loss in losses.items()}
+
+    def _log(self, losses: _Means, speed: float) -> None:
+        step, means = self.position.step, losses.over(self._processes)
+        mean = sum(means.values())
         if not math.isfinite(mean):  # before anything is saved, so that the checkpoint stays a good one
             raise TrainingError(
                 f"step {step}: the loss is not a number; lower the learning rate (now "
                 f"{self.settings.learning_rate:g}) and start again in a new directory"
             )
         rate = self._optimizer.param_groups[0]["lr"]
-        record = {"step": step, "loss": mean, "rate": rate, "tokens_per_second": round(speed)}
-        self.run.append("log.jsonl", record)
+        named = means if len(means) > 1 else {}
+        self.run.append(
+            "log.jsonl", {"step": step, "loss": mean, **named, "rate": rate, "tokens_per_second": round(speed)}
+        )
         left = self.position.seconds / step * (self.steps - step)
         self._progress.update(step, mean, speed, left)
 
     def _evaluate(self) -> None:
         position = self.position
         self.model.eval()
-        figures = self.task.evaluate(self.model)
+        own = self.task.evaluate(self.model)
+        figures = dict(zip(own, self._processes.of_first(list(own.values())), strict=True))
         if not math.isfinite(figures["score"]):
             raise TrainingError(f"step {position.step}: the score of the dev parts is not a number; see their labels")
         is_best = figures["score"] > position.best_score
@@ -190,10 +268,37 @@ class _Trainer:
         position.stale += 1
         if is_best:
             position.best_score, position.best_step, position.stale = figures["score"], position.step, 0
-            with saving(self.run.best):
-                self.task.save(self.model, str(self.run.best))
+            self._save_best()
         elif self._has_no_patience():
             self._progress.note(f"{position.stale} evaluations without a better score: the run ends here")
+
+    def _save_best(self) -> None:
+        if is_sharded(self.model):  # its parts are gathered into a network that is whole, and has no memory till then
+            self._saved.load_state_dict(whole_weights(self.model), assign=True)
+        if self._processes.is_first:
+            with saving(self.run.best):
+                self.task.save(self._saved, str(self.run.best))
+
+    def _save(self) -> None:
+        keep = self.settings.keep_checkpoints
+        save_checkpoint(self.run.checkpoint, self.model, self._optimizer, self.position, keep, self._processes)
+
+
+class _Means:
+    """Losses of the steps since the last line of the log, this process's share of them."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count in a part of a step."""
+        self._sums = {name: self._sums.get(name, 0.0) + loss for name, loss in losses.items()}
+
+    def over(self, processes: Processes) -> dict[str, float]:
+        """Means over the steps, of all processes."""
+        sums = processes.sum([float(value) for value in self._sums.values()])
+        return {name: value / self.steps for name, value in zip(self._sums, sums, strict=True)}
 
 
 def _shown(figures: dict[str, float]) -> str:

@@ -43,17 +43,25 @@ class MaskedBatch:
         attention_mask: (B, T) bool, or None when no text is padded.
         positions: (N,) what to predict, counted through the batch: column + T * row.
         labels: (N,) the true pieces.
+        tokens: pieces without padding.
     """
 
     input_ids: Tensor
     attention_mask: Tensor | None
     positions: Tensor
     labels: Tensor
+    tokens: int
+
+    @property
+    def counts(self) -> tuple[int]:
+        """Its hidden pieces: what the mean of a batch is over."""
+        return (len(self.labels),)
 
     def to(self, device: torch.device) -> MaskedBatch:
         """The same batch on another device."""
         mask = None if self.attention_mask is None else self.attention_mask.to(device)
-        return MaskedBatch(self.input_ids.to(device), mask, self.positions.to(device), self.labels.to(device))
+        rest = (self.positions.to(device), self.labels.to(device), self.tokens)
+        return MaskedBatch(self.input_ids.to(device), mask, *rest)
 
 
 def collate_masked(texts: Sequence[MaskedPieces], pad_id: int) -> MaskedBatch:
@@ -67,7 +75,8 @@ def collate_masked(texts: Sequence[MaskedPieces], pad_id: int) -> MaskedBatch:
     positions = np.concatenate([text.positions + longest * row for row, text in enumerate(texts)])
     labels = np.concatenate([text.labels for text in texts])
     padding = None if mask.all() else torch.from_numpy(mask)
-    return MaskedBatch(torch.from_numpy(ids), padding, torch.from_numpy(positions), torch.from_numpy(labels))
+    tensors = (torch.from_numpy(positions), torch.from_numpy(labels))
+    return MaskedBatch(torch.from_numpy(ids), padding, *tensors, int(lengths.sum()))
 
 
 @dataclass
@@ -119,7 +128,7 @@ class MaskedLmTask:
                 digest.update(len(ids).to_bytes(4, "little") + np.asarray(ids, dtype="<i4").tobytes())
         return digest.hexdigest()
 
-    def batches_in_epoch(self, epoch: int) -> list[list[int]]:
+    def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:  # noqa: ARG002 - the same at any step
         """The plan of one pass, another for each.
 
         Text n has in pass e the number n + e * (number of texts), so a number also says how the text is hidden.
@@ -128,12 +137,14 @@ class MaskedLmTask:
         plan = plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
         return [[number + epoch * len(self.train) for number in batch] for batch in plan]
 
-    def loss(self, model: nn.Module, numbers: list[int]) -> tuple[Tensor, int]:
-        """Mean cross-entropy over the hidden pieces of a batch, and its pieces without padding."""
-        texts = [self.masked(number) for number in numbers]
-        batch = collate_masked(texts, self.tokenizer.pad_id).to(next(model.parameters()).device)
-        loss = model(batch.input_ids, batch.attention_mask, labels=batch.labels, positions=batch.positions).loss
-        return loss, sum(len(text.ids) for text in texts)
+    def prepare(self, numbers: list[int]) -> list[MaskedBatch]:
+        """The tensors of these texts, hidden as their pass sees them."""
+        return [collate_masked([self.masked(number) for number in numbers], self.tokenizer.pad_id)]
+
+    def losses(self, model: nn.Module, part: MaskedBatch, totals: Sequence[float]) -> dict[str, Tensor]:
+        """Cross-entropy over the hidden pieces of a batch, divided by `totals`."""
+        logits = model(part.input_ids, part.attention_mask, positions=part.positions).logits.float()
+        return {"masked_lm": F.cross_entropy(logits, part.labels, reduction="sum") / totals[0]}
 
     def masked(self, number: int) -> MaskedPieces:
         """A training text as its pass sees it; `number` as in `batches_in_epoch`."""

@@ -28,7 +28,8 @@ from polarbert.files import disk_errors, lock, write_whole
 
 _Block = AbstractContextManager[None]
 
-WITHOUT_EFFECT = {"checkpoint_seconds"}  # a resumed run may differ in it: the weights do not depend on it
+# A resumed run may differ in these: the weights do not depend on them.
+WITHOUT_EFFECT = {"checkpoint_seconds", "keep_checkpoints"}
 DATA = {"data": "other data", "base": "another base", "splits": "other splits"}
 
 
@@ -172,6 +173,36 @@ class RunDirectory:
                 with saving(self.path / name):
                     content = "".join(json.dumps(record) + "\n" for record in kept)
                     write_whole(self.path / name, content.encode("utf-8"))
+
+
+class SharedRun(RunDirectory):
+    """The run directory of another process that trains beside this one: read here, written there.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._has_begun = False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nothing: the process that writes keeps others out."""
+        yield
+
+    def begin(self, settings: Mapping[str, Any], resume: bool) -> None:  # noqa: ARG002 - checked by the one that writes
+        """Nothing to record."""
+        self._has_begun = True
+
+    def write(self, name: str, content: Any) -> None:
+        """Nothing."""
+
+    def append(self, name: str, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def forget_after(self, step: int) -> None:
+        """Nothing."""
 
 
 def remove_unfinished(folder: Path) -> None:

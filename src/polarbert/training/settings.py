@@ -15,6 +15,7 @@ class TrainSettings:
 
     Args:
         epochs: passes over the data; parts of a pass are allowed.
+        steps: steps of the optimizer, in place of `epochs`; None to count passes.
         batch_tokens: most pieces in a batch, padding included.
         learning_rate: its peak.
         warmup_share: share of all steps in which the rate climbs from 0 to its peak; then it falls to 0, linearly.
@@ -25,6 +26,7 @@ class TrainSettings:
         evaluations: how often the dev parts are scored, over the whole run.
         patience: evaluations without a better score after which the run ends; None for never.
         checkpoint_seconds: time between checkpoints.
+        keep_checkpoints: how many of the last ones are kept.
         threads: processor threads; 0 for PyTorch's own choice.
 
     Raises:
@@ -32,6 +34,7 @@ class TrainSettings:
     """
 
     epochs: float = 3.0
+    steps: int | None = None
     batch_tokens: int = 1536
     learning_rate: float = 5e-5
     warmup_share: float = 0.1
@@ -42,10 +45,13 @@ class TrainSettings:
     evaluations: int = 8
     patience: int | None = None
     checkpoint_seconds: float = 120.0
+    keep_checkpoints: int = 1
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_tokens", "learning_rate", "max_gradient_norm", "evaluations"):
+        if self.steps is not None and self.steps < 1:
+            raise TrainingError(f"settings: steps must be 1 or more, not {self.steps!r}")
+        for name in ("epochs", "batch_tokens", "learning_rate", "max_gradient_norm", "evaluations", "keep_checkpoints"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"settings: {name} must be above 0, not {getattr(self, name)!r}")
         for name in ("epochs", "learning_rate"):
