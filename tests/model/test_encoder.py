@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from polarbert.model import BertConfig, BertEncoder
+from polarbert.model import BertConfig, BertEncoder, Packed
 from polarbert.model.encoder import BertSelfAttention
 
 SMALL = BertConfig.tiny(vocab_size=50, hidden_size=32, intermediate_size=64, max_position_embeddings=16)
@@ -130,3 +130,35 @@ def test_saved_and_loaded_it_answers_alike(encoder: BertEncoder, tmp_path: Path)
     assert loaded.config == SMALL
     assert not loaded.training
     assert torch.equal(loaded(ids).last_hidden_state, encoder(ids).last_hidden_state)
+
+
+def learn(encoder: BertEncoder, batch: torch.Tensor | Packed) -> tuple[list[torch.Tensor], int, torch.Tensor]:
+    """Gradients of one pass, the bytes kept for it, and the random number that comes next."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    torch.manual_seed(3)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = encoder(batch).last_hidden_state.square().mean()
+    size = sum(kept.values()) - sum(p.nbytes for p in encoder.parameters() if p.data_ptr() in kept)
+    gradients = torch.autograd.grad(loss, [p for n, p in encoder.named_parameters() if "pooler" not in n])
+    return list(gradients), size, torch.rand(1)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_gradient_checkpointing_changes_no_gradient_and_keeps_less(is_packed: bool, precision: torch.dtype) -> None:
+    """With dropout: the second time the same elements are dropped, and later random numbers stay the same."""
+    torch.manual_seed(0)
+    encoder = BertEncoder(BertConfig.tiny(vocab_size=50, num_hidden_layers=4)).train()
+    batch = Packed.from_texts([[5, 6, 7] * 9, [8] * 4]) if is_packed else torch.randint(1, 50, (3, 27))
+    with torch.autocast("cpu", precision, enabled=precision is torch.bfloat16):
+        expected, whole, drawn = learn(encoder, batch)
+        encoder.gradient_checkpointing = True
+        found, little, drawn_after = learn(encoder, batch)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
+    assert torch.equal(drawn, drawn_after)
+    assert little < whole / 4

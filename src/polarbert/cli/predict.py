@@ -11,6 +11,7 @@ import typer
 
 import polarbert
 from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit, printable, uses_colour
+from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
 from polarbert.inference.prediction import Prediction, check_min_confidence
@@ -21,7 +22,7 @@ COLOURS = {"negative": typer.colors.RED, "neutral": typer.colors.YELLOW, "positi
 
 def predict(
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; lines of stdin unless given.", metavar="TEXT")
+        list[str] | None, typer.Argument(help="Texts; lines of stdin for -, or unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
     min_confidence: MinConfidence = None,
@@ -34,17 +35,19 @@ def predict(
 
     Example: polarbert predict "I love it" "Crashes on start"
     """
-    if not texts and (sys.stdin is None or sys.stdin.isatty()):
+    waits = texts == [STDIN]  # for what is typed, as one who writes - means it
+    texts = None if waits else texts
+    if not texts and (sys.stdin is None or (sys.stdin.isatty() and not waits)):
         raise UsageError('give a text, as in: polarbert predict "I love it", or send lines to stdin')
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
     predictor = polarbert.load(model, threads, engine, device, min_confidence)
-    for block in [texts] if texts else _stdin_blocks():
+    for block in [texts] if texts else stdin_blocks():
         answers = predictor.predict(block)
         emit("\n".join(_json(t, a) if as_json else _line(t, a) for t, a in zip(block, answers, strict=True)))
 
 
-def _stdin_blocks() -> Iterator[list[str]]:
+def stdin_blocks() -> Iterator[list[str]]:
     """Lines in groups that can be held; what stands before a bad line is given out before the line is refused."""
     block: list[str] = []
     size = number = 0

@@ -10,16 +10,21 @@ if TYPE_CHECKING:
     from polarbert.model.encoder import BertEncoder, EncoderOutput
     from polarbert.model.heads import BertForSequenceClassification, ClassifierOutput
     from polarbert.model.masked_lm import BertForMaskedLM, MaskedLmHead, MaskedLmOutput
+    from polarbert.model.packing import Packed
+    from polarbert.model.pretraining import BertForPreTraining, PreTrainingOutput
 
 __all__ = [
     "BertConfig",
     "BertEncoder",
     "BertForMaskedLM",
+    "BertForPreTraining",
     "BertForSequenceClassification",
     "ClassifierOutput",
     "EncoderOutput",
     "MaskedLmHead",
     "MaskedLmOutput",
+    "Packed",
+    "PreTrainingOutput",
 ]
 
 _HOMES = {
@@ -30,6 +35,9 @@ _HOMES = {
     "BertForMaskedLM": "polarbert.model.masked_lm",
     "MaskedLmHead": "polarbert.model.masked_lm",
     "MaskedLmOutput": "polarbert.model.masked_lm",
+    "Packed": "polarbert.model.packing",
+    "BertForPreTraining": "polarbert.model.pretraining",
+    "PreTrainingOutput": "polarbert.model.pretraining",
 }
 
 

@@ -1,22 +1,27 @@
 """BERT on one page: embeddings, self-attention, feed-forward, the stack of layers, the pooler.
 
-Shapes: B texts in a batch, T pieces in the longest, H hidden size, A attention heads, D = H / A.
+Shapes: B texts in a batch, T pieces in the longest, H hidden size, A attention heads, D = H / A. A packed batch, which
+has no padding, is (N, H) wherever a padded one is (B, T, H); N pieces in all (see `polarbert.model.packing`).
 Source: Devlin et al. 2019, "BERT"; Vaswani et al. 2017, "Attention is all you need", section 3.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from polarbert.model.config import BertConfig
 from polarbert.model.dropout import Dropout, dropout
+from polarbert.model.packing import Packed, attend_packed
 from polarbert.model.weights import load_weights, save_weights
 
 
@@ -25,9 +30,9 @@ class EncoderOutput:
     """What the encoder computes for a batch.
 
     Attributes:
-        last_hidden_state: (B, T, H), the vector at each position after the last layer.
+        last_hidden_state: (B, T, H) or (N, H), the vector at each position after the last layer.
         pooler_output: (B, H), dense + tanh over the vector at [CLS].
-        hidden_states: when asked for, the L + 1 tensors (B, T, H) from the embeddings on.
+        hidden_states: when asked for, the L + 1 tensors (B, T, H) or (N, H) from the embeddings on.
         attentions: when asked for, L tensors (B, A, T, T); each row sums to one.
     """
 
@@ -48,16 +53,8 @@ class BertEmbeddings(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
-        length = input_ids.shape[1]
-        if length > self.position.num_embeddings:
-            raise ValueError(
-                f"the input has {length} pieces; this network reads {self.position.num_embeddings}. "
-                "Cut the text into windows first."
-            )
-        positions = torch.arange(length, device=input_ids.device)  # (T,)
-        segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        summed = self.word(input_ids) + self.position(positions) + self.segment(segments)  # (B, T, H)
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+        summed = self.word(input_ids) + self.position(position_ids) + self.segment(token_type_ids)  # (B, T, H)
         embedded: Tensor = self.dropout(self.norm(summed))
         return embedded
 
@@ -81,24 +78,44 @@ class BertSelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
         self.attention_dropout = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, mask: Tensor | None, with_weights: bool) -> tuple[Tensor, Tensor | None]:
-        q, k, v = (self._split(layer(x)) for layer in (self.query, self.key, self.value))  # (B, A, T, D)
+    def forward(
+        self, x: Tensor, mask: Tensor | Packed | None, with_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)) for layer in (self.query, self.key, self.value))
         rate = self.attention_dropout if self.training else 0.0
-        weights = None
-        # PyTorch has no fused attention with dropout on a CPU, and its fallback is slower than these four lines.
-        if with_weights or (rate and x.device.type == "cpu"):
-            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, A, T, T)
-            if mask is not None:
-                scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-            weights = scores.softmax(-1)
-            mixed = dropout(weights, rate, self.training) @ v  # (B, A, T, D)
+        if isinstance(mask, Packed):
+            mixed, weights = attend_packed(q, k, v, mask, rate, attend), None  # (N, A, D)
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
-        return self.output(mixed.transpose(1, 2).flatten(2)), weights  # (B, T, H)
+            q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, A, T, D)
+            mixed, weights = attend(q, k, v, mask, rate, with_weights)
+            mixed = mixed.transpose(1, 2)  # (B, T, A, D)
+        return self.output(mixed.flatten(-2)), weights  # (B, T, H)
 
-    def _split(self, x: Tensor) -> Tensor:
-        heads: Tensor = x.unflatten(-1, (self.heads, -1))  # (B, T, A, D)
-        return heads.transpose(1, 2)
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float, with_weights: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Scaled dot-product attention (Vaswani 2017, equation 1), with dropout at `rate` on its weights.
+
+    Args:
+        q: (B, A, T, D) queries.
+        k: (B, A, T, D) keys.
+        v: (B, A, T, D) values.
+        mask: (B, 1, 1, T) bool, True where a key may be looked at; None for everywhere.
+        rate: 0 outside training.
+        with_weights: also return the weights, computed explicitly.
+
+    Returns:
+        The mixed values (B, A, T, D), and the weights (B, A, T, T) before dropout, or None.
+    """
+    # PyTorch has no fused attention with dropout on a CPU, and its fallback is slower than these four lines.
+    if with_weights or (rate and q.device.type == "cpu"):
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # (B, A, T, T)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(-1)
+        return dropout(weights, rate, training=True) @ v, weights if with_weights else None
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate), None
 
 
 class BertLayer(nn.Module):
@@ -113,7 +130,9 @@ class BertLayer(nn.Module):
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None, with_weights: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, mask: Tensor | Packed | None, with_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         attended, weights = self.attention(x, mask, with_weights)
         x = self.attention_norm(x + self.dropout(attended))  # (B, T, H)
         expanded = F.gelu(self.intermediate(x))  # (B, T, intermediate); the exact erf form, as in BERT
@@ -138,15 +157,22 @@ class BertEncoder(nn.Module):
     Args:
         config: the network's sizes.
 
+    Attributes:
+        gradient_checkpointing: keep only the input of each layer for the backward pass and compute the rest a second
+            time, dropout included (Chen et al. 2016): about a third more work for far less memory. False unless set.
+
     Example:
         >>> encoder = BertEncoder(BertConfig.tiny())
         >>> encoder(torch.tensor([[101, 2307, 102]])).last_hidden_state.shape
         torch.Size([1, 3, 128])
+        >>> encoder(Packed.from_texts([[101, 2307, 102], [101, 102]])).last_hidden_state.shape
+        torch.Size([5, 128])
     """
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
+        self.gradient_checkpointing = False
         self.embeddings = BertEmbeddings(config)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.pooler = BertPooler(config)
@@ -154,7 +180,7 @@ class BertEncoder(nn.Module):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | Packed,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
@@ -163,28 +189,55 @@ class BertEncoder(nn.Module):
         """Encode a batch of piece ids.
 
         Args:
-            input_ids: (B, T) piece ids.
+            input_ids: (B, T) piece ids; or a packed batch, which says itself what the next two would.
             attention_mask: (B, T), 1 or True at real pieces, 0 at padding; None when nothing is padded.
             token_type_ids: (B, T) segment of each piece; None for all zeros.
             output_hidden_states: also return the input of the first layer and the output of every layer.
-            output_attentions: also return attention weights (computed explicitly, slower).
+            output_attentions: also return attention weights (computed explicitly, slower); of padded batches alone.
 
         Raises:
-            ValueError: when T is more than `max_position_embeddings`.
+            ValueError: when a text has more than `max_position_embeddings` pieces, or a packed batch comes with what it
+                cannot have.
         """
-        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]  # (B, 1, 1, T)
-        x = self.embeddings(input_ids, token_type_ids)
+        mask: Tensor | Packed | None
+        if isinstance(input_ids, Packed):
+            if attention_mask is not None or token_type_ids is not None or output_attentions:
+                raise ValueError("a packed batch has its own mask and segments, and gives no attention weights")
+            mask, length, inputs = input_ids, input_ids.longest, input_ids.inputs
+        else:
+            mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]  # (B, 1, 1, T)
+            length = input_ids.shape[1]
+            segments = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+            inputs = (input_ids, segments, torch.arange(length, device=input_ids.device))
+        if length > self.config.max_position_embeddings:
+            raise ValueError(
+                f"the input has {length} pieces; this network reads {self.config.max_position_embeddings}. "
+                "Cut the text into windows first."
+            )
+        x = self.embeddings(*inputs)  # (B, T, H)
         hidden, attentions = [x], []
         for layer in self.layers:
-            x, weights = layer(x, mask, output_attentions)
-            hidden.append(x)
-            attentions.append(weights)
+            x, weights = self._through(layer, x, mask, output_attentions)
+            if output_hidden_states:
+                hidden.append(x)
+            if weights is not None:
+                attentions.append(weights)
+        first = x.index_select(0, mask.offsets[:-1])[:, None] if isinstance(mask, Packed) else x  # (B, 1 or T, H)
         return EncoderOutput(
             last_hidden_state=x,
-            pooler_output=self.pooler(x),
+            pooler_output=self.pooler(first),
             hidden_states=tuple(hidden) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
         )
+
+    def _through(
+        self, layer: Callable[..., Any], x: Tensor, mask: Tensor | Packed | None, with_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            # Random numbers are rewound for the second time, so that the same elements are dropped.
+            layer = partial(checkpoint, layer, use_reentrant=False)
+        output: tuple[Tensor, Tensor | None] = layer(x, mask, with_weights)
+        return output
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:

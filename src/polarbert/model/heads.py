@@ -15,6 +15,7 @@ from polarbert.errors import BundleError
 from polarbert.model.config import BertConfig
 from polarbert.model.dropout import Dropout
 from polarbert.model.encoder import BertEncoder, initialise
+from polarbert.model.packing import Packed
 from polarbert.model.weights import load_weights, save_weights
 
 
@@ -49,12 +50,12 @@ class BertForSequenceClassification(nn.Module):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | Packed,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
     ) -> ClassifierOutput:
-        """Classify a batch; arguments as for `BertEncoder`, `labels` (B,) class numbers.
+        """Classify a batch, padded or packed; arguments as for `BertEncoder`, `labels` (B,) class numbers.
 
         Returns:
             Logits (B, labels), and the mean cross-entropy when `labels` is given.

@@ -12,13 +12,14 @@ from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from polarbert.errors import BundleError, WeightsError
+from polarbert.errors import WeightsError
 from polarbert.model.config import BertConfig
 from polarbert.model.encoder import BertEncoder, BertPooler, initialise
-from polarbert.model.weights import load_weights, save_weights, weight_files
+from polarbert.model.packing import Packed
+from polarbert.model.weights import load_weights, save_weights, stored_tensors
 
 # (tensor that a checkpoint may hold a second time, the one it has to repeat)
 _TIED = (
@@ -27,17 +28,23 @@ _TIED = (
 )
 
 
+IGNORED = -100  # the label of a position where nothing is to be predicted
+
+
 @dataclass
 class MaskedLmOutput:
-    """Logits over the vocabulary and, when labels were given, their mean cross-entropy.
+    """Logits over the vocabulary and, when labels were given, their cross-entropy.
 
     Attributes:
-        logits: (B, T, V), or (N, V) when N positions were asked for.
+        logits: (B, T, V), or (N, V) when N positions were asked for or the batch is packed.
         loss: mean over the labels that are not -100; not a number when all are.
+        masked_lm_losses: (B * T,) or (N,), the cross-entropy at each position, 0 where the label is -100. A training
+            whose batch is computed in parts adds these up and divides by the number of labels in all of the parts.
     """
 
     logits: Tensor
     loss: Tensor | None = None
+    masked_lm_losses: Tensor | None = None
 
 
 class MaskedLmTransform(nn.Module):
@@ -115,7 +122,7 @@ class BertForMaskedLM(nn.Module):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | Packed,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
@@ -124,22 +131,24 @@ class BertForMaskedLM(nn.Module):
         """Logits at every position of a batch, or at chosen ones alone.
 
         Args:
-            input_ids: (B, T) piece ids, some of them hidden.
+            input_ids: (B, T) piece ids, some of them hidden; or a packed batch of N pieces.
             attention_mask: as for `BertEncoder`.
             token_type_ids: as for `BertEncoder`.
-            labels: the true ids, (B, T), or (N,) beside `positions`; -100 where nothing is to be predicted.
-            positions: (N,) positions to predict, counted through the batch: column + T * row. The logits equal those
-                that all positions would give there, at the cost of N of them; None for all B * T.
+            labels: the true ids, (B, T), or (N,) beside `positions` or of a packed batch; -100 where nothing is to be
+                predicted.
+            positions: (N,) positions to predict, counted through the batch: column + T * row, or through the pieces of
+                a packed batch. The logits equal those that all positions would give there, at the cost of N of them;
+                None for all.
 
         Returns:
-            Logits (B, T, V) or (N, V), and the mean cross-entropy when `labels` is given.
+            Logits (B, T, V) or (N, V), and the cross-entropy when `labels` is given.
         """
         hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state  # (B, T, H)
-        if positions is not None:
-            hidden = hidden.flatten(0, 1).index_select(0, positions)  # (N, H)
-        logits = self.head(hidden, self.bert.embeddings.word.weight)
-        loss = None if labels is None else F.cross_entropy(logits.float().flatten(0, -2), labels.flatten())
-        return MaskedLmOutput(logits, loss)
+        logits = self.head(at_positions(hidden, positions), self.bert.embeddings.word.weight)
+        if labels is None:
+            return MaskedLmOutput(logits)
+        losses = position_losses(logits, labels)
+        return MaskedLmOutput(logits, losses.sum() / (labels != IGNORED).sum(), losses)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> Self:
@@ -151,9 +160,9 @@ class BertForMaskedLM(nn.Module):
         """
         with torch.device("meta"):
             model = cls(BertConfig.from_pretrained(path))
-        _load_encoder(model.bert, path)
+        load_encoder(model.bert, path)
         load_weights(nn.ModuleDict({"cls": model.cls}), path, prefix="")
-        _check_tied(model, path)
+        check_tied(model, path)
         return model.eval()
 
     @classmethod
@@ -162,7 +171,7 @@ class BertForMaskedLM(nn.Module):
         config = BertConfig.from_pretrained(path)
         with torch.device("meta"):
             model = cls(config)
-        _load_encoder(model.bert, path)
+        load_encoder(model.bert, path)
         model.cls = nn.ModuleDict({"predictions": MaskedLmHead(config)})
         return model
 
@@ -171,28 +180,43 @@ class BertForMaskedLM(nn.Module):
         save_weights(self, self.config.to_dict() | {"architectures": ["BertForMaskedLM"]}, path, "bert.", half)
 
 
+def at_positions(hidden: Tensor, positions: Tensor | None) -> Tensor:
+    """The vectors (N, H) at positions counted through the batch; all of them as they are when there are none."""
+    return hidden if positions is None else hidden.flatten(0, -2).index_select(0, positions)
+
+
+def position_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each position in single precision, flat; 0 where the label is -100."""
+    flat = logits.float().flatten(0, -2)
+    return F.cross_entropy(flat, labels.flatten(), ignore_index=IGNORED, reduction="none")
+
+
 def has_masked_lm_head(path: str | Path) -> bool:
     """True when the checkpoint at `path` has the weights of a head for masked language modelling.
 
     Raises:
         BundleError: when there is no safetensors file, or it cannot be read.
     """
-    return "cls.predictions.transform.dense.weight" in _stored(path)
+    return "cls.predictions.transform.dense.weight" in stored_tensors(path)
 
 
-def _load_encoder(encoder: BertEncoder, path: str | Path) -> None:
+def load_encoder(encoder: BertEncoder, path: str | Path) -> None:
     """Fill an encoder on the meta device; a checkpoint made for masked language modelling alone has no pooler."""
     load_weights(nn.ModuleDict({"embeddings": encoder.embeddings, "layers": encoder.layers}), path, prefix="")
-    if any(name.removeprefix("bert.").startswith("pooler.") for name in _stored(path)):
+    if any(name.removeprefix("bert.").startswith("pooler.") for name in stored_tensors(path)):
         load_weights(nn.ModuleDict({"pooler": encoder.pooler}), path, prefix="")
     else:
         encoder.pooler = BertPooler(encoder.config)
         initialise(encoder.pooler.dense, encoder.config.initializer_range)
 
 
-def _check_tied(model: BertForMaskedLM, path: str | Path) -> None:
-    """Refuse a checkpoint whose decoder was trained apart from what it should repeat."""
-    stored = _stored(path)
+def check_tied(model: nn.Module, path: str | Path) -> None:
+    """Refuse a checkpoint whose decoder was trained apart from what it should repeat.
+
+    Raises:
+        WeightsError: naming the tensor.
+    """
+    stored = stored_tensors(path)
     for second, first in _TIED:
         if second not in stored:
             continue
@@ -201,17 +225,5 @@ def _check_tied(model: BertForMaskedLM, path: str | Path) -> None:
         if not torch.equal(repeated.float(), model.get_parameter(first).detach()):
             raise WeightsError(
                 f"{path}: tensor {second!r} has values of its own; only a decoder tied to the word embeddings can be "
-                "loaded. To go on from the encoder with a new head, use BertForMaskedLM.from_encoder"
+                f"loaded. To go on from the encoder with a new head, use {type(model).__name__}.from_encoder"
             )
-
-
-def _stored(path: str | Path) -> dict[str, Path]:
-    """The file of each tensor of a checkpoint."""
-    found: dict[str, Path] = {}
-    for file in weight_files(Path(path)):
-        try:
-            with safe_open(file, framework="pt") as opened:
-                found.update(dict.fromkeys(opened.keys(), file))
-        except (OSError, SafetensorError) as error:
-            raise BundleError(f"{file}: not a readable safetensors file: {error}") from error
-    return found

@@ -149,6 +149,15 @@ def weight_files(directory: Path) -> list[Path]:
     raise BundleError(f"{directory}: no model.safetensors here, so there are no weights to load")
 
 
+def stored_tensors(path: str | Path) -> dict[str, Path]:
+    """The file of each tensor of a checkpoint, by the name it is stored under.
+
+    Raises:
+        BundleError: when there is no safetensors file, or it cannot be read.
+    """
+    return {name: file for file in weight_files(Path(path)) for name in _names_in(file)}
+
+
 def _names_in(file: Path) -> Iterator[str]:
     try:
         with safe_open(file, framework="pt") as opened:
