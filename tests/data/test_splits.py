@@ -8,7 +8,6 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.split_fixtures import dataset, many, parts
 
-from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.duplicates import similarity, text_key
-from polarbert.data.splits import (
-    Leak,
-    Splits,
-    find_leaks,
-    given_splits,
-    is_dev,
-    make_splits,
-    normalised,
-    random_splits,
-)
+from polarbert.data.splits import Splits, given_splits, is_dev, make_splits, normalised, random_splits
 from polarbert.errors import DataError, UsageError
 
 
@@ -64,33 +54,6 @@ def test_the_choice_does_not_depend_on_the_process() -> None:
         command = [sys.executable, "-c", code]
         answers.add(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
     assert answers == {str([n for n in range(100) if is_dev(f"review {n}")]) + "\n"}
-
-
-NAMES = ["bug", "idea", "praise"]
-WORDS = "the lamp is not very good and broke after one long week of use but they sent me new bulbs at once".split()
-
-
-def dataset(texts: Sequence[str], labels: Sequence[int], names: Sequence[str] = NAMES) -> Dataset:
-    rows = [
-        LabelledText(text, label, row) for row, (text, label) in enumerate(zip(texts, labels, strict=True), start=1)
-    ]
-    return Dataset("tickets.csv", rows, list(names), "classification")
-
-
-def many(count: int, seed: int = 1) -> Dataset:
-    """Random sentences; some are repeated with other marks, some with another word."""
-    rng = random.Random(seed)
-    texts = [" ".join(rng.choices(WORDS, k=rng.randint(3, 12))) for _ in range(count)]
-    for place in range(count // 3):
-        text = rng.choice(texts)
-        texts[place] = rng.choice([text.upper() + "!", text + " too", text])
-    keys = [text_key(text) for text in texts]
-    labels = {key: [0, 0, 0, 1, 1, 2][number % 6] for number, key in enumerate(dict.fromkeys(keys))}
-    return dataset(texts, [labels[key] for key in keys])
-
-
-def parts(splits: Splits) -> list[list[int]]:
-    return [splits.train.tolist(), splits.dev.tolist(), splits.test.tolist()]
 
 
 def same(one: Splits, other: Splits) -> bool:
@@ -240,54 +203,12 @@ def test_shares_that_do_not_add_up_are_refused(shares: Any) -> None:
             make(many(40), shares)
 
 
-def test_rows_at_random_leak_and_the_leak_is_found() -> None:
-    data = many(400)
-    splits = random_splits(data)
-    assert sorted(row for part in parts(splits) for row in part) == list(range(400))
-    assert [len(part) for part in parts(splits)] == [320, 40, 40]
-    train = [data.rows[row].text for row in splits.train]
-    for leak, part in zip(find_leaks(data, splits), (splits.dev, splits.test), strict=True):
-        keys = {text_key(text) for text in train}
-        exact = [row for row in part if text_key(data.rows[row].text) in keys]
-        alike = [row for row in part if max(similarity(data.rows[row].text, text) for text in train) >= 0.8]
-        assert leak.exact == len(exact) > 0
-        assert leak.exact + leak.near >= len(alike) > leak.exact
-        assert leak.total == 40
-
-
-def test_examples_of_a_leak_are_rows_of_the_source() -> None:
-    texts = [
-        "A lamp that broke after one week of use",
-        "It is fine",
-        "Sent back at once, no money",
-        "it is FINE!",
-        "A lamp that broke after two weeks",
-        "A lamp that broke after one week of usage",
-        "Entirely new",
-    ]
-    data = dataset(texts, [0, 1, 0, 1, 0, 0, 1])
-    splits = given_splits(data, ["train", "train", "dev", "test", "train", "test", "test"])
-    dev, test = find_leaks(data, splits)
-    assert dev == Leak("dev", 0, 0, 1)
-    assert test == Leak("test", 1, 1, 3, ((4, 2), (6, 1)))
-    assert dev.message() == "dev: none of 1 texts stands in train"
-    assert (
-        "1 of 3 texts stand in train too, and 1 nearly so (row 4 is like row 2, row 6 is like row 1)" in test.message()
-    )
-
-
-def test_splits_made_without_leaks_have_none() -> None:
-    data = many(300)
-    assert [(leak.exact, leak.near) for leak in find_leaks(data, make_splits(data))] == [(0, 0), (0, 0)]
-    assert [leak.part for leak in find_leaks(data, make_splits(data, (0.9, 0.1, 0.0)))] == ["dev"]
-
-
 def test_parts_are_taken_from_a_column() -> None:
     data = many(9)
     names = ["train", "Training ", "dev", "val", "valid", "VALIDATION", "development", "test", ""]
     splits = given_splits(data, names)
     assert parts(splits) == [[0, 1], [2, 3, 4, 5, 6], [7]]
-    assert splits.notes == ("1 rows name no part and are left out",)
+    assert splits.notes == ("rows that name no part, and are left out: 1",)
 
 
 def test_a_column_without_dev_gives_a_tenth_of_train() -> None:
@@ -299,7 +220,8 @@ def test_a_column_without_dev_gives_a_tenth_of_train() -> None:
     ]
     assert len(splits.train) + len(splits.dev) + splits.duplicates == 150
     assert 5 <= len(splits.dev) <= 20
-    assert find_leaks(data, splits)[0].exact == find_leaks(data, splits)[0].near == 0
+    texts = [{text_key(data.rows[row].text) for row in part} for part in parts(splits)]
+    assert not texts[0] & texts[1]
     assert "no row is given as dev" in splits.notes[0]
 
 

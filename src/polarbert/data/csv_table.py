@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from polarbert.data.encodings import TextSource
-from polarbert.data.rows import Assemble, Row, find_column, refuse_taken, text_problem
+from polarbert.data.rows import MAX_TEXT_BYTES, Assemble, Row, find_column, refuse_taken, text_problem
 from polarbert.errors import DataError
 
 MAX_FIELD = 1 << 25  # characters; a cell beyond this is not a cell but a quotation mark never closed
@@ -23,7 +23,7 @@ class CsvTable:
 
     Args:
         source: the lines.
-        text_column, added, delimiter, also: see `open_table`.
+        text_column, added, delimiter, also, max_bytes: see `open_table`.
     """
 
     count = None
@@ -35,10 +35,12 @@ class CsvTable:
         added: Sequence[str] = (),
         delimiter: str | None = None,
         also: Sequence[str] = (),
+        max_bytes: int = MAX_TEXT_BYTES,
     ) -> None:
         csv.field_size_limit(MAX_FIELD)
         self._source = source
         self._name = source.name
+        self._max_bytes = max_bytes
         first = source.readline()
         self._lines = _Lines(first, source)
         self._delimiter = delimiter or _find_delimiter(first)
@@ -86,7 +88,7 @@ class CsvTable:
         if problem := self._problem(cells):
             return Row(cells, None, problem, size=size)
         text = cells[self._text_at]
-        problem = text_problem(text, self._source.encoding.name)
+        problem = text_problem(text, self._source.encoding.name, self._max_bytes)
         return Row(cells, None if problem else text, problem, size=size)
 
     def _problem(self, cells: list[str]) -> str | None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from polarbert.data.inputs import in_any_order, input_name, open_input
 from polarbert.data.labels import LabelMap, counted
 from polarbert.data.rows import text_problem
 from polarbert.data.tables import Row, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
-from polarbert.files import reason
 
 EMPTY_TEXT, EMPTY_LABEL = "empty text", "empty label"
 UNREADABLE, UNKNOWN_LABEL = "unreadable row", "label not in the label map"
@@ -91,13 +89,13 @@ def read_labelled(
     for: one class can be judged by, but `polarbert.data.splits.make_splits` refuses to make parts of it.
 
     Args:
-        path: of the file.
+        path: of the file; "-" for stdin.
         text_column: the column with the texts.
         label_column: the column with the labels; numbers are taken as text.
         label_map: what the labels mean; rows with others are left out. None finds it out from the labels.
         task: see `LabelMap.infer`.
         keep: other columns to keep in `LabelledText.values`; None keeps them all.
-        kind: "csv", "jsonl" or "parquet"; None goes by the file's name.
+        kind: "csv", "jsonl" or "parquet"; None goes by the file's name, and takes stdin for a CSV.
         delimiter: of a CSV; None finds it in the header line.
         encoding: of a CSV or JSONL; None is UTF-8.
 
@@ -110,11 +108,14 @@ def read_labelled(
         >>> dataset.task, dataset.labels
         ('sentiment', ['negative', 'neutral', 'positive'])
     """
-    name = str(path)
+    name = input_name(path)
     if text_column == label_column:
         raise UsageError(f"{name}: the texts and the labels cannot both be in the column {text_column!r}; name another")
-    with _open(path) as stream:
-        format_name = table_format(name, kind)
+    with ExitStack() as opened:
+        stream = opened.enter_context(open_input(path))
+        format_name = table_format(str(path), kind)
+        if keep is None or format_name == "parquet":
+            stream = opened.enter_context(in_any_order(stream, name))
         asked = [label_column, *(keep or ())]
         table = open_table(stream, name, format_name, text_column, (), delimiter, encoding, asked)
         if keep is None:  # the columns are known now
@@ -201,25 +202,3 @@ def _infer(name: str, labels: Iterator[str], task: str | None) -> LabelMap:
         return LabelMap.infer(labels, task)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-
-
-@contextmanager
-def _open(path: str | Path) -> Iterator[BinaryIO]:
-    file = Path(path)
-    if file.is_dir():
-        raise UsageError(f"{path}: is a folder; name a file in it")
-    try:
-        with file.open("rb") as stream:
-            yield stream
-    except FileNotFoundError:
-        near = _nearest_file(file)
-        raise UsageError(f"{path}: no such file.{f' Did you mean {near}?' if near else ''}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
-
-
-def _nearest_file(path: Path) -> str | None:
-    if not path.parent.is_dir():
-        return None
-    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir() if file.is_file()], n=1)
-    return str(path.with_name(near[0])) if near else None

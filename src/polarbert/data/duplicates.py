@@ -82,6 +82,11 @@ def clusters(texts: Sequence[str], threshold: float = THRESHOLD, seed: int = 1) 
     return np.unique(parent, return_inverse=True)[1].astype(np.int64)
 
 
+def cluster_count(cluster_of: NDArray[np.int64]) -> int:
+    """How many clusters there are, by the numbers that `clusters` gave."""
+    return int(cluster_of.max()) + 1 if len(cluster_of) else 0
+
+
 def similarity(left: str, right: str) -> float:
     """The Jaccard similarity of two texts by which `clusters` links them.
 

@@ -144,6 +144,19 @@ class TextSource:
                     f"of the input. Convert that first: iconv -f {self.encoding.name} -t UTF-8 {self.name} > utf8.txt"
                 ) from None
 
+    def read(self, most: int) -> str:
+        """Up to `most` characters more, line ends as they are; "" when there are none.
+
+        Raises:
+            DataError: when the file breaks off within a character.
+        """
+        try:
+            return self._text.read(most)
+        except UnicodeError as error:
+            raise DataError(
+                f"{self.name}: is not {self.encoding.name} ({error}). Name its encoding: --encoding"
+            ) from error
+
     def readline(self) -> str:
         """The next line with its end, whichever that is; "" when there is none.
 

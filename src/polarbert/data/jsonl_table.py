@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from polarbert.data.encodings import TextSource
-from polarbert.data.rows import Assemble, Row, cell_text, find_column, refuse_taken, text_problem
+from polarbert.data.rows import MAX_TEXT_BYTES, Assemble, Row, cell_text, find_column, refuse_taken, text_problem
 from polarbert.errors import DataError
 
 
@@ -16,15 +16,21 @@ class JsonlTable:
 
     Args:
         source: the lines.
-        text_column, added, also: see `open_table`; what the first object lacks is an error.
+        text_column, added, also, max_bytes: see `open_table`; what the first object lacks is an error.
     """
 
     count = fault = None
 
     def __init__(
-        self, source: TextSource, text_column: str, added: Sequence[str] = (), also: Sequence[str] = ()
+        self,
+        source: TextSource,
+        text_column: str,
+        added: Sequence[str] = (),
+        also: Sequence[str] = (),
+        max_bytes: int = MAX_TEXT_BYTES,
     ) -> None:
         self._source = source
+        self._max_bytes = max_bytes
         self._column = text_column
         self._added = frozenset(added)
         self._written = json.dumps(text_column, ensure_ascii=False)
@@ -87,7 +93,7 @@ class JsonlTable:
         value = record[self._column]
         if value is not None and not isinstance(value, str):
             return None, f"line {number}: {self._column!r} is {type(value).__name__}, not text"
-        problem = text_problem(value or "", self._source.encoding.name)
+        problem = text_problem(value or "", self._source.encoding.name, self._max_bytes)
         return (None if problem else value or ""), problem
 
     def cell(self, row: Row, name: str) -> str | None:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any, BinaryIO
 
-from polarbert.data.rows import Assemble, Row, cell_text, find_column, refuse_taken, text_problem
+from polarbert.data.rows import MAX_TEXT_BYTES, Assemble, Row, cell_text, find_column, refuse_taken, text_problem
 from polarbert.errors import DataError, MissingExtraError, UsageError
 
 READ_ROWS, READ_BYTES = 1024, 16_000_000  # held at once while reading
@@ -31,7 +31,7 @@ class ParquetTable:
 
     Args:
         stream: the file; it is read in any order, so a pipe will not do.
-        name, text_column, added, also: see `open_table`.
+        name, text_column, added, also, max_bytes: see `open_table`.
 
     Raises:
         MissingExtraError: without pyarrow.
@@ -42,12 +42,18 @@ class ParquetTable:
     doubt = fault = None
 
     def __init__(
-        self, stream: BinaryIO, name: str, text_column: str, added: Sequence[str] = (), also: Sequence[str] = ()
+        self,
+        stream: BinaryIO,
+        name: str,
+        text_column: str,
+        added: Sequence[str] = (),
+        also: Sequence[str] = (),
+        max_bytes: int = MAX_TEXT_BYTES,
     ) -> None:
         self._pa, self._pq = _pyarrow()
         if not stream.seekable():
             raise DataError(f"{name}: Parquet cannot be read from a pipe. Save it to a file and name that")
-        self._stream, self._name = stream, name
+        self._stream, self._name, self._max_bytes = stream, name, max_bytes
         with _read_errors(name):
             buffer = _BUFFER if stream.seek(0, os.SEEK_END) > _SMALL_FILE else 0
             self._file = self._pq.ParquetFile(stream, buffer_size=buffer, pre_buffer=False)
@@ -83,9 +89,14 @@ class ParquetTable:
                 columns = [self._values(batch.column(name)) for name in self._read]
                 for cells in zip(*columns, strict=True):
                     number += 1
-                    yield _row(cells)
+                    yield self._row(cells)
             if number != self.count:
                 raise ValueError(f"it says that it has {self.count:,} rows")
+
+    def _row(self, cells: tuple[Any, ...]) -> Row:
+        text = cells[0] or ""
+        problem = text_problem(text, max_bytes=self._max_bytes)
+        return Row(cells, None if problem else text, problem, size=len(text))
 
     def _batches(self, columns: Sequence[str] | None) -> Iterator[Any]:
         """Parts that can be held; none reaches into a second row group, so damage in one spares those before it."""
@@ -187,12 +198,6 @@ def _pyarrow() -> tuple[Any, Any]:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
     except (ImportError, OSError) as error:
         raise MissingExtraError("Parquet", "parquet", error) from error
-
-
-def _row(cells: tuple[Any, ...]) -> Row:
-    text = cells[0] or ""
-    problem = text_problem(text)
-    return Row(cells, None if problem else text, problem, size=len(text))
 
 
 @contextmanager

@@ -120,24 +120,21 @@ def refuse_taken(columns: Sequence[str], added: Sequence[str], name: str) -> Non
         raise UsageError(f"{name}: has a column {shown} already. Put a word before the new ones, as in --prefix model_")
 
 
-def text_problem(text: str, encoding: str = "UTF-8") -> str | None:
-    """What keeps a text from being scored, or None.
+def text_problem(text: str, encoding: str = "UTF-8", max_bytes: int = MAX_TEXT_BYTES) -> str | None:
+    """What keeps a text from being read, or None.
 
     Args:
         text: with bytes that have no meaning as lone surrogates.
         encoding: in which it stood.
+        max_bytes: most bytes it may have.
     """
-    if text.isascii():
-        return _too_long(len(text))
-    bad = next((c for c in text if "\ud800" <= c <= "\udfff"), None)
-    if bad is None:
-        return _too_long(len(text.encode("utf-8")))
-    what = f"byte 0x{ord(bad) - 0xDC00:02x}" if "\udc80" <= bad <= "\udcff" else "a lone surrogate"
-    return f"the text is not valid {encoding} ({what} at character {text.index(bad)})"
-
-
-def _too_long(size: int) -> str | None:
-    return f"the text has {size:,} bytes; at most {MAX_TEXT_BYTES:,} are read" if size > MAX_TEXT_BYTES else None
+    try:
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        bad = text[error.start]
+        what = f"byte 0x{ord(bad) - 0xDC00:02x}" if "\udc80" <= bad <= "\udcff" else "a lone surrogate"
+        return f"the text is not valid {encoding} ({what} at character {error.start})"
+    return f"the text has {size:,} bytes; at most {max_bytes:,} are read" if size > max_bytes else None
 
 
 def cell_text(value: Any) -> str | None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polarbert.data.dataset import Dataset
-from polarbert.data.duplicates import clusters, normalised, similarity, text_key
+from polarbert.data.division import DifferentTexts, Positions, Shares, draw, share_out
+from polarbert.data.duplicates import cluster_count, clusters, normalised
 from polarbert.data.labels import counted
 from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors, read_bounded, write_whole
 
-__all__ = ["Leak", "Splits", "find_leaks", "given_splits", "is_dev", "make_splits", "normalised", "random_splits"]
+__all__ = ["Splits", "given_splits", "is_dev", "make_splits", "normalised", "random_splits"]
 
 PARTS = ("train", "dev", "test")
 FORMAT = 1
@@ -29,11 +29,6 @@ _PART_NAMES = {
     **dict.fromkeys(["dev", "development", "val", "valid", "validation"], "dev"),
     **dict.fromkeys(["test", "testing"], "test"),
 }
-_EXAMPLES = 5
-_COMPARED = 100  # members of a cluster, to find an example
-
-Positions = NDArray[np.int64]
-Shares = tuple[float, float, float]
 
 
 def is_dev(text: str) -> bool:
@@ -70,6 +65,10 @@ class Splits:
     cluster_of: Positions
     notes: tuple[str, ...] = ()
 
+    def part(self, name: str) -> Positions:
+        """The rows of "train", "dev" or "test"."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}[name]
+
     def save(self, path: Path, dataset: Dataset) -> None:
         """Write the splits as JSON, a line a row: number in its source, part, cluster, digest of the text.
 
@@ -78,7 +77,7 @@ class Splits:
         """
         part = np.full(len(dataset.rows), _NO_PART, dtype="<U5")
         for name in PARTS:
-            part[getattr(self, name)] = name
+            part[self.part(name)] = name
         rows = zip(dataset.rows, part.tolist(), self.cluster_of.tolist(), strict=True)
         lines = [json.dumps([row.row, name, cluster, _digest(row.text)]) for row, name, cluster in rows]
         about = {"format": FORMAT, "clusters": self.clusters, "duplicates": self.duplicates, "notes": self.notes}
@@ -119,41 +118,6 @@ class Splits:
         return cls(train, dev, test, int(values["clusters"]), int(values["duplicates"]), cluster_of, notes)
 
 
-@dataclass(frozen=True)
-class Leak:
-    """How many texts of a part also stand in train.
-
-    Attributes:
-        part: "dev" or "test".
-        exact: rows whose text stands in train, apart from case, blanks and marks.
-        near: other rows whose text is in one cluster with a text of train.
-        total: rows of the part.
-        examples: source rows of a text of the part and of its like in train.
-    """
-
-    part: str
-    exact: int
-    near: int
-    total: int
-    examples: tuple[tuple[int, int], ...] = ()
-
-    def message(self) -> str:
-        """For people.
-
-        Example:
-            >>> Leak("test", 65, 3, 100).message()
-            'test: 65 of 100 texts stand in train too, and 3 nearly so; figures on them are too good'
-        """
-        if not self.exact + self.near:
-            return f"{self.part}: none of {self.total:,} texts stands in train"
-        near = f", and {self.near:,} nearly so" if self.near else ""
-        like = ", ".join(f"row {one:,} is like row {other:,}" for one, other in self.examples[:2])
-        return (
-            f"{self.part}: {self.exact:,} of {self.total:,} texts stand in train too{near}"
-            f"{f' ({like})' if like else ''}; figures on them are too good"
-        )
-
-
 def make_splits(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1), seed: int = 1) -> Splits:
     """Divide a dataset so that no text, nor one nearly like it, stands in two parts.
 
@@ -182,8 +146,8 @@ def make_splits(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1), seed: int = 
         (32, 4, 4)
     """
     _check_shares(shares)
-    texts = _Texts.of(dataset)
-    part_of = _share_out(texts, dataset, shares, seed)
+    texts = DifferentTexts.of(dataset)
+    part_of = share_out(texts, dataset, shares, seed)
     parts = part_of[texts.cluster_of]
     judging = (parts != 0) & texts.stands_for
     left_out = int(((parts != 0) & ~texts.stands_for).sum())
@@ -205,16 +169,16 @@ def random_splits(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1), seed: int 
     """
     _check_shares(shares)
     count = len(dataset.rows)
-    shuffled = np.array(sorted(range(count), key=lambda row: _random(seed, str(row))), dtype=np.int64)
+    shuffled = np.array(sorted(range(count), key=lambda row: draw(seed, str(row))), dtype=np.int64)
     ends = [round(shares[0] * count), round((shares[0] + shares[1]) * count)]
     train, dev, test = (np.sort(part) for part in np.split(shuffled, ends))
     cluster_of = clusters(dataset.texts)
     note = "rows were divided at random: a text that repeats may stand in several parts"
-    return Splits(train, dev, test, _count(cluster_of), 0, cluster_of, (note,))
+    return Splits(train, dev, test, cluster_count(cluster_of), 0, cluster_of, (note,))
 
 
 def given_splits(dataset: Dataset, column_values: Sequence[str]) -> Splits:
-    """Take the parts that a column of the data names; `find_leaks` says what they are worth.
+    """Take the parts that a column of the data names; `polarbert.data.leaks.find_leaks` says what they are worth.
 
     Without a dev part, a tenth of train becomes one, chosen as `make_splits` does.
 
@@ -224,7 +188,7 @@ def given_splits(dataset: Dataset, column_values: Sequence[str]) -> Splits:
             row with none is in no part.
 
     Raises:
-        DataError: when a value is another, or there is nothing to train on.
+        DataError: when a value is another, there is nothing to train on, or dev cannot be taken out of train.
     """
     names = [value.strip().lower() for value in column_values]
     other = [value for value, name in zip(column_values, names, strict=True) if name not in {"", *_PART_NAMES}]
@@ -237,173 +201,10 @@ def given_splits(dataset: Dataset, column_values: Sequence[str]) -> Splits:
     if not len(train):
         raise DataError(f"{dataset.name}: the column with the parts puts no row into train; name another column")
     without = int((found == _NO_PART).sum())
-    notes = [f"{without:,} rows name no part and are left out"] if without else []
+    notes = [f"rows that name no part, and are left out: {without:,}"] if without else []
     cluster_of = clusters(dataset.texts)
-    splits = Splits(train, dev, test, _count(cluster_of), 0, cluster_of, tuple(notes))
+    splits = Splits(train, dev, test, cluster_count(cluster_of), 0, cluster_of, tuple(notes))
     return splits if len(dev) else _with_dev(dataset, splits)
-
-
-def find_leaks(dataset: Dataset, splits: Splits) -> list[Leak]:
-    """What of dev and test also stands in train, exactly or nearly.
-
-    Args:
-        dataset: that was divided.
-        splits: of it, however they were made.
-
-    Returns:
-        One for each of dev and test that has rows.
-    """
-    keys = [text_key(text) for text in dataset.texts]
-    return [_leak(dataset, splits, keys, part) for part in PARTS[1:] if len(getattr(splits, part))]
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """The different texts of a dataset, by `text_key`.
-
-    Attributes:
-        cluster_of: (rows,) number of the cluster.
-        stands_for: (rows,) true for one row of each text: the first with its most frequent label.
-        names: (clusters,) what the order of clusters is drawn from.
-        labels: (clusters,) the label of each different text in a cluster.
-        rows: of the dataset.
-        contradicted: texts that have more than one label.
-    """
-
-    cluster_of: Positions
-    stands_for: NDArray[np.bool_]
-    names: list[str]
-    labels: list[list[int]]
-    rows: int
-    contradicted: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> _Texts:
-        if len({row.label for row in dataset.rows}) < 2:
-            found = f"every row is {dataset.labels[dataset.rows[0].label]!r}" if dataset.rows else "there are no rows"
-            raise DataError(f"{dataset.name}: {found}; a classifier needs texts of two or more classes")
-        cluster_of = clusters(dataset.texts)
-        rows_of: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for position, row in enumerate(dataset.rows):
-            rows_of[text_key(row.text)][row.label].append(position)
-        names = ["\U0010ffff"] * _count(cluster_of)
-        labels: list[list[int]] = [[] for _ in names]
-        stands_for = np.zeros(len(dataset.rows), dtype=np.bool_)
-        for key, by_label in rows_of.items():
-            label, rows = min(by_label.items(), key=lambda item: (-len(item[1]), item[0]))
-            stands_for[rows[0]] = True
-            cluster = int(cluster_of[rows[0]])
-            labels[cluster].append(label)
-            names[cluster] = min(names[cluster], key)
-        contradicted = sum(len(by_label) > 1 for by_label in rows_of.values())
-        return cls(cluster_of, stands_for, names, labels, len(dataset.rows), contradicted)
-
-    @property
-    def clusters(self) -> int:
-        """How many there are."""
-        return len(self.names)
-
-    def notes(self, left_out: int) -> list[str]:
-        different = int(self.stands_for.sum())
-        notes = []
-        if different < self.rows:
-            notes.append(
-                f"{self.rows - different:,} of {self.rows:,} rows repeat the text of another: in train they stay, in "
-                f"dev and test each text counts once ({left_out:,} rows are left out)"
-            )
-        if self.clusters < different:
-            notes.append(
-                f"{different:,} different texts are in {self.clusters:,} clusters of nearly equal ones; each cluster "
-                "is in one part"
-            )
-        if self.contradicted:
-            notes.append(
-                f"{self.contradicted:,} texts have rows with different labels: in train all count, in dev and test the "
-                "most frequent"
-            )
-        return notes
-
-
-def _share_out(texts: _Texts, dataset: Dataset, shares: Shares, seed: int) -> Positions:
-    """The part of each cluster."""
-    wanted = [number for number, share in enumerate(shares) if share > 0]
-    _refuse_small_classes(texts, dataset, len(wanted))
-    order = sorted(range(texts.clusters), key=lambda cluster: _random(seed, texts.names[cluster]))
-    room = _Room(texts, shares)
-    part_of = np.full(texts.clusters, -1, dtype=np.int64)
-    for cluster, part in _one_of_each(texts, order, wanted):
-        part_of[cluster] = part
-        room.take(part, texts.labels[cluster])
-    for cluster in order:
-        labels = texts.labels[cluster]
-        if part_of[cluster] < 0:
-            open_parts = [0, *(part for part in wanted[1:] if room.fits(part, labels))]
-            part_of[cluster] = max(open_parts, key=lambda part: room.open_share(part, labels))
-            room.take(int(part_of[cluster]), labels)
-    return part_of
-
-
-class _Room:
-    """How many texts of each class each part still takes."""
-
-    def __init__(self, texts: _Texts, shares: Shares) -> None:
-        totals = Counter(label for labels in texts.labels for label in labels)
-        parts = range(len(shares))
-        self._want = {(part, label): shares[part] * total for part in parts for label, total in totals.items()}
-        self._left = dict(self._want)
-        usual = totals.total() / texts.clusters  # texts to a cluster
-        self._largest = [max(share * totals.total() / 4, 2 * usual) for share in shares]
-
-    def take(self, part: int, labels: Sequence[int]) -> None:
-        for label in labels:
-            self._left[part, label] -= 1
-
-    def fits(self, part: int, labels: Sequence[int]) -> bool:
-        """A cluster goes in that is no large piece of the part and does not overfill it."""
-        enough = all(self._left[part, label] >= count - 0.5 for label, count in Counter(labels).items())
-        return len(labels) <= self._largest[part] and enough
-
-    def open_share(self, part: int, labels: Sequence[int]) -> float:
-        """How much of what the part wants of these classes is still missing."""
-        different = set(labels)
-        return sum(self._left[part, label] for label in different) / sum(self._want[part, label] for label in different)
-
-
-def _one_of_each(texts: _Texts, order: Sequence[int], parts: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """For each class and part a cluster, small ones first; rare classes choose first."""
-    having: dict[int, list[int]] = defaultdict(list)
-    for cluster in sorted(order, key=lambda cluster: len(texts.labels[cluster])):
-        for label in set(texts.labels[cluster]):
-            having[label].append(cluster)
-    taken: set[int] = set()
-    present: set[tuple[int, int]] = set()
-    for label in sorted(having, key=lambda label: (len(having[label]), label)):
-        for part in reversed(parts):
-            free = next((cluster for cluster in having[label] if cluster not in taken), None)
-            if (part, label) not in present and free is not None:
-                taken.add(free)
-                present.update((part, other) for other in texts.labels[free])
-                yield free, part
-
-
-def _refuse_small_classes(texts: _Texts, dataset: Dataset, parts: int) -> None:
-    found = Counter(label for labels in texts.labels for label in set(labels))
-    rows = Counter(row.label for row in dataset.rows)
-    small = [label for label in sorted(rows) if found[label] < parts]
-    if not small:
-        return
-    shown = ", ".join(
-        f"{dataset.labels[label]!r} has {found[label]:,} in {rows[label]:,} row{'s' if rows[label] > 1 else ''}"
-        for label in small[:5]
-    )
-    more = f" and {len(small) - 5:,} more classes have too few" if len(small) > 5 else ""
-    if len(small) > max(5, len(rows) / 2):
-        more += " (most classes are like that: are the labels in another column?)"
-    raise DataError(
-        f"{dataset.name}: cannot be divided into {parts} parts without repeats: each class needs {parts} texts that "
-        f"are not nearly the same, and {shown}{more}. Add texts to these classes, give their rows another label, or "
-        "leave them out"
-    )
 
 
 def _absent(dataset: Dataset, positions: Sequence[Positions], shares: Shares) -> list[str]:
@@ -419,28 +220,15 @@ def _absent(dataset: Dataset, positions: Sequence[Positions], shares: Shares) ->
 
 def _with_dev(dataset: Dataset, splits: Splits) -> Splits:
     """The splits with a tenth of train as dev."""
-    inner = make_splits(replace(dataset, rows=[dataset.rows[row] for row in splits.train]), (0.9, 0.1, 0.0))
+    try:
+        inner = make_splits(replace(dataset, rows=[dataset.rows[row] for row in splits.train]), (0.9, 0.1, 0.0))
+    except DataError as error:
+        raise DataError(
+            f"{error}. No row is given as dev, so a tenth of train was to be it; or give rows as dev"
+        ) from error
     note = "no row is given as dev: a tenth of train, whose texts stand nowhere else in train, chooses the best model"
     train, dev = splits.train[inner.train], splits.train[inner.dev]
     return replace(splits, train=train, dev=dev, duplicates=inner.duplicates, notes=(*splits.notes, note, *inner.notes))
-
-
-def _leak(dataset: Dataset, splits: Splits, keys: Sequence[str], part: str) -> Leak:
-    known = {keys[row]: row for row in reversed(splits.train.tolist())}
-    members: dict[int, list[int]] = defaultdict(list)
-    for row in splits.train.tolist():
-        members[int(splits.cluster_of[row])].append(row)
-    rows = getattr(splits, part).tolist()
-    exact = [(row, known[keys[row]]) for row in rows if keys[row] in known]
-    near = [row for row in rows if keys[row] not in known and int(splits.cluster_of[row]) in members]
-    like = [(row, _most_like(dataset, row, members[int(splits.cluster_of[row])])) for row in near[:_EXAMPLES]]
-    examples = [(dataset.rows[one].row, dataset.rows[other].row) for one, other in [*exact[: _EXAMPLES - 1], *like]]
-    return Leak(part, len(exact), len(near), len(rows), tuple(examples[:_EXAMPLES]))
-
-
-def _most_like(dataset: Dataset, row: int, others: Sequence[int]) -> int:
-    text = dataset.rows[row].text
-    return max(others[:_COMPARED], key=lambda other: similarity(text, dataset.rows[other].text))
 
 
 def _refuse_changes(path: Path, entries: Sequence[Sequence[Any]], dataset: Dataset) -> None:
@@ -457,15 +245,6 @@ def _refuse_changes(path: Path, entries: Sequence[Sequence[Any]], dataset: Datas
 def _check_shares(shares: Shares) -> None:
     if len(shares) != len(PARTS) or not shares[0] > 0 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise UsageError(f"the shares are {shares}; they are of train (above 0), dev and test and add up to 1")
-
-
-def _count(cluster_of: Positions) -> int:
-    return int(cluster_of.max()) + 1 if len(cluster_of) else 0
-
-
-def _random(seed: int, name: str) -> bytes:
-    """A place in a random order that is the same everywhere."""
-    return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _digest(text: str) -> str:

@@ -31,6 +31,8 @@ def open_table(
     delimiter: str | None = None,
     encoding: str | None = None,
     also: Sequence[str] = (),
+    *,
+    max_bytes: int = MAX_TEXT_BYTES,
 ) -> Table:
     r"""Open a table for reading.
 
@@ -43,10 +45,12 @@ def open_table(
         delimiter: of a CSV; None finds it in the header line.
         encoding: of a CSV or JSONL, by any name that Python knows; None is UTF-8.
         also: other columns that `Table.cell` will be asked for.
+        max_bytes: most bytes of a text; a row with more has a problem.
 
     Raises:
         DataError: when the stream is empty or is no such table.
-        UsageError: when there is no such column or encoding, or one of `added` is there already.
+        UsageError: when there is no such column or encoding, one of `added` is there already, or the delimiter cannot
+            be one.
         MissingExtraError: for Parquet without pyarrow.
 
     Example:
@@ -57,12 +61,14 @@ def open_table(
     """
     _refuse_useless("--delimiter", delimiter, name, kind, ["csv"])
     _refuse_useless("--encoding", encoding, name, kind, ["csv", "jsonl"])
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
     if kind == "parquet":
-        return ParquetTable(stream, name, text_column, added, also)
+        return ParquetTable(stream, name, text_column, added, also, max_bytes)
     source = TextSource(stream, name, encoding)
     if kind == "csv":
-        return CsvTable(source, text_column, added, delimiter, also)
-    return JsonlTable(source, text_column, added, also)
+        return CsvTable(source, text_column, added, delimiter, also, max_bytes)
+    return JsonlTable(source, text_column, added, also, max_bytes)
 
 
 def _refuse_useless(flag: str, value: str | None, name: str, kind: str, kinds: Sequence[str]) -> None:

@@ -78,22 +78,27 @@ class WordPieceTokenizer:
         except UnicodeDecodeError as error:
             raise BundleError(f"{vocab}: not a vocabulary in UTF-8: {error}; copy the model again") from error
         pieces = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-        return cls.from_vocab(pieces, lowercase=_is_uncased(directory))
+        lowercase, strip_accents = _letters(directory)
+        return cls.from_vocab(pieces, lowercase, strip_accents=strip_accents)
 
     @classmethod
-    def from_vocab(cls, vocab: Sequence[str], lowercase: bool, emoji: bool = False) -> Self:
+    def from_vocab(
+        cls, vocab: Sequence[str], lowercase: bool, emoji: bool = False, strip_accents: bool | None = None
+    ) -> Self:
         """Build from a vocabulary, one piece a line in id order.
 
         Args:
             vocab: the pieces; ids are their positions.
-            lowercase: lower-case the text and strip accents, as the uncased models do.
+            lowercase: lower-case the text, as the uncased models do.
             emoji: let common emoji and emoticons take over [unusedN] pieces.
+            strip_accents: read é as e; None to do so where the text is lower-cased, as BERT does.
 
         Raises:
             BundleError: when a special token is missing, or there are too few [unusedN] pieces.
         """
         _check_special(token for token in SPECIAL[:4] if token not in vocab)
-        return cls(Tokenizer.from_str(json.dumps(_definition(list(vocab), lowercase, emoji), ensure_ascii=False)))
+        definition = _definition(list(vocab), lowercase, emoji, strip_accents)
+        return cls(Tokenizer.from_str(json.dumps(definition, ensure_ascii=False)))
 
     @property
     def vocab_size(self) -> int:
@@ -157,17 +162,20 @@ def _read_definition(file: Path) -> Tokenizer:
     return tokenizer
 
 
-def _is_uncased(directory: Path) -> bool:
+def _letters(directory: Path) -> tuple[bool, bool | None]:
+    """What a directory with vocab.txt says of capital letters and of accents."""
     file = directory / "tokenizer_config.json"
     if not file.is_file():
-        return True
+        return True, None
     try:
-        return bool(json.loads(read_bounded(file, MAX_BYTES, BundleError)).get("do_lower_case", True))
+        settings = json.loads(read_bounded(file, MAX_BYTES, BundleError))
+        strip_accents = settings.get("strip_accents")
+        return bool(settings.get("do_lower_case", True)), None if strip_accents is None else bool(strip_accents)
     except (ValueError, AttributeError, RecursionError) as error:
         raise BundleError(f"{file}: cannot be read as JSON: {error}; copy the model again") from error
 
 
-def _definition(vocab: list[str], lowercase: bool, emoji: bool) -> dict[str, Any]:
+def _definition(vocab: list[str], lowercase: bool, emoji: bool, strip_accents: bool | None) -> dict[str, Any]:
     """The content of tokenizer.json."""
     added = [_added(vocab.index(token), token, special=True) for token in SPECIAL if token in vocab]
     normalizers: list[dict[str, Any]] = [
@@ -177,7 +185,7 @@ def _definition(vocab: list[str], lowercase: bool, emoji: bool) -> dict[str, Any
             "type": "BertNormalizer",
             "clean_text": True,
             "handle_chinese_chars": True,
-            "strip_accents": None,
+            "strip_accents": strip_accents,
             "lowercase": lowercase,
         },
     ]

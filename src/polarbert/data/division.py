@@ -1,0 +1,195 @@
+"""Sharing out the different texts of a dataset: whole clusters to each part, and every class in each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polarbert.data.dataset import Dataset
+from polarbert.data.duplicates import cluster_count, clusters, text_key
+from polarbert.errors import DataError
+
+Positions = NDArray[np.int64]
+Shares = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class DifferentTexts:
+    """The different texts of a dataset, by `text_key`.
+
+    Attributes:
+        cluster_of: (rows,) number of the cluster.
+        stands_for: (rows,) true for one row of each text: the first with its most frequent label.
+        names: (clusters,) what the order of clusters is drawn from.
+        labels: (clusters,) the label of each different text in a cluster.
+        rows: of the dataset.
+        contradicted: texts that have more than one label.
+    """
+
+    cluster_of: Positions
+    stands_for: NDArray[np.bool_]
+    names: list[str]
+    labels: list[list[int]]
+    rows: int
+    contradicted: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Those of a dataset.
+
+        Raises:
+            DataError: when it has rows of fewer than two classes.
+        """
+        if len({row.label for row in dataset.rows}) < 2:
+            found = f"every row is {dataset.labels[dataset.rows[0].label]!r}" if dataset.rows else "there are no rows"
+            raise DataError(f"{dataset.name}: {found}; a classifier needs texts of two or more classes")
+        cluster_of = clusters(dataset.texts)
+        rows_of: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for position, row in enumerate(dataset.rows):
+            rows_of[text_key(row.text)][row.label].append(position)
+        names = ["\U0010ffff"] * cluster_count(cluster_of)
+        labels: list[list[int]] = [[] for _ in names]
+        stands_for = np.zeros(len(dataset.rows), dtype=np.bool_)
+        for key, by_label in rows_of.items():
+            label, rows = min(by_label.items(), key=lambda item: (-len(item[1]), item[0]))
+            stands_for[rows[0]] = True
+            cluster = int(cluster_of[rows[0]])
+            labels[cluster].append(label)
+            names[cluster] = min(names[cluster], key)
+        contradicted = sum(len(by_label) > 1 for by_label in rows_of.values())
+        return cls(cluster_of, stands_for, names, labels, len(dataset.rows), contradicted)
+
+    @property
+    def clusters(self) -> int:
+        """How many there are."""
+        return len(self.names)
+
+    def notes(self, left_out: int) -> list[str]:
+        """What people should know of repeats, when so many rows are in no part."""
+        different = int(self.stands_for.sum())
+        notes = []
+        if different < self.rows:
+            notes.append(
+                f"{self.rows - different:,} of {self.rows:,} rows repeat the text of another: in train they stay, in "
+                f"dev and test each text counts once ({left_out:,} rows are left out)"
+            )
+        if self.clusters < different:
+            notes.append(
+                f"{different:,} different texts are in {self.clusters:,} clusters of nearly equal ones; each cluster "
+                "is in one part"
+            )
+        if self.contradicted:
+            notes.append(
+                f"{self.contradicted:,} texts have rows with different labels: in train all count, in dev and test the "
+                "most frequent"
+            )
+        return notes
+
+
+def share_out(texts: DifferentTexts, dataset: Dataset, shares: Shares, seed: int) -> Positions:
+    """The part of each cluster.
+
+    Every class comes into every part; then each cluster, in an order drawn by the seed and its texts, goes where most
+    of what is wanted of its classes is still missing. A cluster larger than a quarter of dev or test goes into train.
+
+    Args:
+        texts: those of the dataset.
+        dataset: for messages.
+        shares: of train, dev and test.
+        seed: another one, another order.
+
+    Returns:
+        (clusters,) 0 for train, 1 for dev, 2 for test.
+
+    Raises:
+        DataError: when a class has too few clusters to stand in every part.
+    """
+    wanted = [number for number, share in enumerate(shares) if share > 0]
+    _refuse_small_classes(texts, dataset, len(wanted))
+    order = sorted(range(texts.clusters), key=lambda cluster: draw(seed, texts.names[cluster]))
+    room = _Room(texts, shares)
+    part_of = np.full(texts.clusters, -1, dtype=np.int64)
+    for cluster, part in _one_of_each(texts, order, wanted):
+        part_of[cluster] = part
+        room.take(part, texts.labels[cluster])
+    for cluster in order:
+        labels = texts.labels[cluster]
+        if part_of[cluster] < 0:
+            open_parts = [0, *(part for part in wanted[1:] if room.fits(part, labels))]
+            part_of[cluster] = max(open_parts, key=lambda part: room.open_share(part, labels))
+            room.take(int(part_of[cluster]), labels)
+    return part_of
+
+
+class _Room:
+    """How many texts of each class each part still takes."""
+
+    def __init__(self, texts: DifferentTexts, shares: Shares) -> None:
+        totals = Counter(label for labels in texts.labels for label in labels)
+        parts = range(len(shares))
+        self._want = {(part, label): shares[part] * total for part in parts for label, total in totals.items()}
+        self._left = dict(self._want)
+        usual = totals.total() / texts.clusters  # texts to a cluster
+        self._largest = [max(share * totals.total() / 4, 2 * usual) for share in shares]
+
+    def take(self, part: int, labels: Sequence[int]) -> None:
+        for label in labels:
+            self._left[part, label] -= 1
+
+    def fits(self, part: int, labels: Sequence[int]) -> bool:
+        """A cluster goes in that is no large piece of the part and does not overfill it."""
+        enough = all(self._left[part, label] >= count - 0.5 for label, count in Counter(labels).items())
+        return len(labels) <= self._largest[part] and enough
+
+    def open_share(self, part: int, labels: Sequence[int]) -> float:
+        """How much of what the part wants of these classes is still missing."""
+        different = set(labels)
+        return sum(self._left[part, label] for label in different) / sum(self._want[part, label] for label in different)
+
+
+def _one_of_each(texts: DifferentTexts, order: Sequence[int], parts: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """For each class and part a cluster, small ones first; rare classes choose first."""
+    having: dict[int, list[int]] = defaultdict(list)
+    for cluster in sorted(order, key=lambda cluster: len(texts.labels[cluster])):
+        for label in set(texts.labels[cluster]):
+            having[label].append(cluster)
+    taken: set[int] = set()
+    present: set[tuple[int, int]] = set()
+    for label in sorted(having, key=lambda label: (len(having[label]), label)):
+        for part in reversed(parts):
+            free = next((cluster for cluster in having[label] if cluster not in taken), None)
+            if (part, label) not in present and free is not None:
+                taken.add(free)
+                present.update((part, other) for other in texts.labels[free])
+                yield free, part
+
+
+def _refuse_small_classes(texts: DifferentTexts, dataset: Dataset, parts: int) -> None:
+    found = Counter(label for labels in texts.labels for label in set(labels))
+    rows = Counter(row.label for row in dataset.rows)
+    small = [label for label in sorted(rows) if found[label] < parts]
+    if not small:
+        return
+    shown = ", ".join(
+        f"{dataset.labels[label]!r} has {found[label]:,} in {rows[label]:,} row{'s' if rows[label] > 1 else ''}"
+        for label in small[:5]
+    )
+    more = f" and {len(small) - 5:,} more classes have too few" if len(small) > 5 else ""
+    if len(small) > max(5, len(rows) / 2):
+        more += " (most classes are like that: are the labels in another column?)"
+    raise DataError(
+        f"{dataset.name}: cannot be divided into {parts} parts without repeats: each class needs {parts} texts that "
+        f"are not nearly the same, and {shown}{more}. Add texts to these classes, give their rows another label, or "
+        "leave them out"
+    )
+
+
+def draw(seed: int, name: str) -> bytes:
+    """A place in a random order that is the same everywhere."""
+    return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
