@@ -33,11 +33,16 @@ def reviews(count: int) -> list[LabelledText]:
     return _distinct([row for row in _read("womens_clothing/train") if is_dev(row.text)], count)
 
 
-def _read(name: str) -> list[LabelledText]:
+def data_directory() -> Path:
+    """The directory that POLARBERT_DATA names."""
     directory = os.environ.get("POLARBERT_DATA")
     if not directory:
         raise SystemExit("set POLARBERT_DATA to the directory with the texts (see recipes/embedded/README.md)")
-    file = Path(directory) / f"{name}.parquet"
+    return Path(directory)
+
+
+def _read(name: str) -> list[LabelledText]:
+    file = data_directory() / f"{name}.parquet"
     if not file.is_file():
         raise SystemExit(f"{file}: no such file; POLARBERT_DATA must name the directory with the texts")
     table = pq.read_table(file, columns=["text", "label"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -448,6 +449,43 @@ def test_parts_that_cannot_train_are_refused(make: Make) -> None:
     no_dev = replace(one_class, train=np.arange(40), dev=np.array([], dtype=np.int64))
     with pytest.raises(DataError, match=r"few.csv: there is no text in the dev part"):
         make("parts", dataset, splits=no_dev)
+
+
+@pytest.mark.parametrize(("train", "dev", "test"), [(12, 4, 3), (2, 1, 1)])
+def test_given_parts_may_be_tiny_and_it_is_told(make: Make, train: int, dev: int, test: int) -> None:
+    rows = [LabelledText(text, LABELS.index(label), n) for n, (text, label) in enumerate(sentences(19, 12), start=1)]
+    dataset = Dataset("few.csv", rows[: train + dev + test], LABELS, "sentiment")
+    splits = given_splits(dataset, ["train"] * train + ["dev"] * dev + ["test"] * test)
+    notes: list[str] = []
+    result = make("tiny", dataset, splits=splits, note=notes.append)
+    so_few = "4 texts are" if dev > 1 else "1 text is"
+    [told] = [note for note in notes if note.startswith(f"{so_few} in the dev part")]
+    assert told in (result.path / "README.md").read_text("utf-8")
+    assert result.evaluation is not None
+    assert result.evaluation.n == test
+    assert load(result.path).predict(["so great"])[0].label in LABELS
+
+
+def test_all_three_given_parts_are_checked_for_leaks(make: Make, reviews: Dataset) -> None:
+    rows = [*reviews.rows, *reviews.rows[-6:]]
+    names = ["train"] * (len(rows) - 16) + ["dev"] * 10 + ["test"] * 6
+    dataset = replace(reviews, rows=rows)
+    notes: list[str] = []
+    settings = replace(QUICK, trial=True)
+    make("leaky", dataset, splits=given_splits(dataset, names), settings=settings, note=notes.append)
+    told = [note for note in notes if note.startswith(("dev: ", "test: ")) and "stand" in note]
+    assert [note.split(" (")[0] for note in told] == [
+        "dev: none of 10 texts stands in train",
+        "test: none of 6 texts stands in train",
+        "test: 6 of 6 texts stand in dev too",
+    ]
+
+
+def test_a_file_with_an_odd_name_is_no_obstacle(make: Make, reviews: Dataset) -> None:
+    odd = replace(reviews, name=os.fsdecode(b"/data/caf\xe9\nreviews.csv"))
+    result = make("odd", odd, settings=replace(QUICK, trial=True))
+    assert Bundle.open(result.path).provenance["data"] == "caf? reviews.csv"
+    assert "caf? reviews.csv, in texts:" in (result.path / "README.md").read_text("utf-8")
 
 
 def test_a_class_without_a_text_to_learn_from_is_told(make: Make, reviews: Dataset) -> None:

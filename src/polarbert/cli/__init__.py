@@ -11,13 +11,18 @@ from typing import NoReturn
 
 import typer
 
+from polarbert.cli.adapt import adapt
 from polarbert.cli.evaluate import evaluate
 from polarbert.cli.export import export
+from polarbert.cli.fill_mask import fill_mask
 from polarbert.cli.info import info
+from polarbert.cli.next_sentence import next_sentence
 from polarbert.cli.options import note
 from polarbert.cli.predict import predict
+from polarbert.cli.pretrain import pretrain
 from polarbert.cli.score import score
 from polarbert.cli.train import train
+from polarbert.cli.vocab import vocab
 from polarbert.errors import PolarbertError
 from polarbert.files import reason
 
@@ -34,6 +39,11 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(info)
 app.command()(export)
+app.command()(vocab)
+app.command()(adapt)
+app.command()(pretrain)
+app.command()(fill_mask)
+app.command()(next_sentence)
 
 
 class Stopped(BaseException):

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Self
 
 from polarbert.bundle import HUB_ID, resolve
+from polarbert.data.inputs import shown_name
 from polarbert.errors import BundleError
 from polarbert.model.config import BertConfig
 from polarbert.model.weights import weight_files
 from polarbert.text import WordPieceTokenizer
+
+EMBEDDED = "the embedded model"
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Base:
 
     Attributes:
         path: its directory.
-        name: for people: the Hub id, the name of the directory, or "the embedded model".
+        name: for people: the Hub id, the name of the directory, or `EMBEDDED`.
         hub_id: for a model card; None for a directory of one's own.
         config: the network's sizes.
         tokenizer: how it reads texts.
@@ -62,7 +65,7 @@ class Base:
 
 def _names(name: str | Path | None, path: Path) -> tuple[str, str | None]:
     if name is None:
-        return "the embedded model", None
+        return EMBEDDED, None
     if not Path(name).exists() and HUB_ID.fullmatch(str(name)):
         return str(name), str(name)
-    return path.resolve().name, None
+    return shown_name(path.resolve()), None

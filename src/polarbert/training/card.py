@@ -11,6 +11,7 @@ from polarbert.bundle import Bundle
 from polarbert.inference.evaluation import ClassFigures, Evaluation
 from polarbert.inference.evaluation_text import percent
 from polarbert.metrics import Estimate
+from polarbert.training.base import EMBEDDED
 from polarbert.training.recipe import FineTuneSettings
 
 EMBEDDED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
@@ -28,6 +29,7 @@ class CardFacts:
         rows: rows of each part, by part and class.
         notes: what was assumed of the data, how the parts were made, and what leaks between them.
         base: name of the base, and its id on the Hub where it has one.
+        longest: most word pieces of a text in training.
         run: the loop's summary: steps, best step, pieces trained on.
         versions: of what the weights depend on besides the settings.
         dev: figures of the best model on the dev part.
@@ -41,6 +43,7 @@ class CardFacts:
     rows: Mapping[str, Mapping[str, int]]
     notes: Sequence[str]
     base: tuple[str, str | None]
+    longest: int
     run: Mapping[str, Any]
     versions: Mapping[str, str]
     dev: Mapping[str, float]
@@ -57,7 +60,7 @@ def model_card(facts: CardFacts) -> str:
 
 def _header(facts: CardFacts) -> Iterator[str]:
     name, hub_id = facts.base
-    base = EMBEDDED_BASE if name == "the embedded model" else hub_id
+    base = EMBEDDED_BASE if name == EMBEDDED else hub_id
     yield "---"
     yield "pipeline_tag: text-classification"
     yield "library_name: transformers"
@@ -82,9 +85,9 @@ def _model_index(facts: CardFacts, evaluation: Evaluation) -> Iterator[str]:
 
 
 def _title(facts: CardFacts) -> Iterator[str]:
-    *others, last = facts.bundle.labels
-    labels = f"{', '.join(others)} {'or' if facts.bundle.task == 'sentiment' else 'and'} {last}"
     is_sentiment = facts.bundle.task == "sentiment"
+    *others, last = facts.bundle.labels
+    labels = f"{', '.join(others)} {'or' if is_sentiment else 'and'} {last}"
     yield f"# {_name(facts)}"
     yield ""
     if facts.settings.trial:
@@ -197,7 +200,10 @@ def _training(facts: CardFacts) -> Iterator[str]:
     yield ""
     yield f"- Base: {facts.base[0]}. Its encoder was kept, the output layer is new."
     yield f"- {run['step']:,} steps over {run['tokens']:,} word pieces, each {counts} counting the same."
-    yield f"- Texts were cut to {settings.max_pieces} pieces, head and tail."
+    yield (
+        f"- Texts were cut to {facts.longest} pieces, head and tail, also those that chose the model. Answering, it "
+        "reads all of a text."
+    )
     yield f"- The model of step {run['best_step']:,} had the best macro-F1 on the dev part: {figures}."
     yield f"- Seed {training.seed}, {training.precision} on {settings.device}, threads {training.threads}, {versions}."
 
@@ -211,13 +217,13 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     yield "- It was not tested for equal treatment of groups of people. Do not decide about persons with it."
 
 
-def _again(_: CardFacts) -> Iterator[str]:
+def _again(facts: CardFacts) -> Iterator[str]:
+    base = "" if facts.base[0] == EMBEDDED else ", and the base with `--base`"
     yield "## Make it again"
     yield ""
     yield (
         "`training/settings.toml` holds all settings, `training/splits.json` the parts: `polarbert train` takes them "
-        "with `--config` and `--splits`. With as many threads and the same build of PyTorch, every file comes out the "
-        "same."
+        f"with `--config` and `--splits`{base}. With the same data and build of PyTorch, every file comes out the same."
     )
 
 
@@ -242,5 +248,6 @@ def _cell(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A JSON string, which YAML reads as it stands."""
-    return json.dumps(text, ensure_ascii=False)
+    """A JSON string without the characters that YAML does not take as they stand."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else "\ufffd" for c in quoted)

@@ -26,7 +26,8 @@ from polarbert import __version__
 from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
 from polarbert.data.dataset import Dataset
-from polarbert.data.splits import Splits, find_leaks, make_splits
+from polarbert.data.leaks import find_leaks
+from polarbert.data.splits import PARTS, Splits, make_splits
 from polarbert.errors import TrainingError, UsageError
 from polarbert.files import write_whole
 from polarbert.inference.engine import usable_threads
@@ -134,7 +135,7 @@ class FineTuning:
                 another process is at work on it, the loss is no number, or the disk is full.
         """
         check_folder(self.output, resume)
-        check_dataset(self.dataset)
+        check_dataset(self.dataset, is_divided=self.splits is not None)
         work = _Work(self, resume)
         with work.run.locked():
             work.begin(resume)
@@ -245,9 +246,14 @@ class _Work:
             return training
         return replace(training, epochs=1.0, batch_tokens=TRIAL_BATCH, evaluations=2, patience=None)
 
+    @property
+    def _longest(self) -> int:
+        """Most word pieces of a text that the network is given."""
+        return min(self.settings.max_pieces, self.base.config.max_position_embeddings)
+
     def _encode(self, part: str) -> EncodedTexts:
-        limit = min(self.settings.max_pieces, self.base.config.max_position_embeddings)
-        return encode_texts(self.parts.texts(part), self.parts.labels(part), self.base.tokenizer, limit)
+        texts, labels = self.parts.texts(part), self.parts.labels(part)
+        return encode_texts(texts, labels, self.base.tokenizer, self._longest)
 
     def _adapted(self) -> FineTuneSettings:
         """The settings in numbers alone, so that they make the same run from a file."""
@@ -289,7 +295,7 @@ class _Work:
         skipped = [f"left out, {reason}: {count:,} rows" for reason, count in dataset.skipped.items()]
         missing = [f"no text to learn from is {name!r}: the model will not answer it" for name in self.parts.missing()]
         leaks = [leak.message() for leak in self.leaks]
-        return [*dataset.notes, *skipped, *self.splits.notes, *leaks, *missing]
+        return [*dataset.notes, *skipped, *self.splits.notes, *leaks, *missing, *self.parts.doubts()]
 
     def _compare_environment(self) -> None:
         before, now = self.run.read("environment.json") or {}, environment()
@@ -301,12 +307,17 @@ class _Work:
                 )
 
     def _dev_figures(self) -> dict[str, float]:
-        best = self.run.read("summary.json")["best_step"]
-        record = next(record for record in self.run.records("evaluations.jsonl") if record["step"] == best)
-        return {name: value for name, value in record.items() if name != "step"}
+        best = self.run.read("summary.json").get("best_step")
+        found = [record for record in self.run.records("evaluations.jsonl") if record["step"] == best]
+        if not found:
+            raise TrainingError(
+                f"{self.run.path}: evaluations.jsonl has no line of step {best}, the best one by summary.json; one of "
+                "them was changed. Start again in a new directory"
+            )
+        return {name: value for name, value in found[0].items() if name != "step"}
 
     def _provenance(self) -> dict[str, Any]:
-        rows = {part: len(self.parts.positions(part)) for part in ("train", "dev", "test")}
+        rows = {part: len(self.parts.positions(part)) for part in PARTS}
         about = {"made with": f"polarbert {__version__}", "base": self.base.name, "base digest": self.base.digest[:16]}
         about |= {"data": file_name(self.asked.dataset)} | {f"{part} texts": str(count) for part, count in rows.items()}
         return about | ({"trial": "a few rows and one pass; of no use"} if self.settings.trial else {})
@@ -320,6 +331,7 @@ class _Work:
             rows=self.parts.counts(),
             notes=self._notes(),
             base=(self.base.name, self.base.hub_id),
+            longest=self._longest,
             run=self.run.read("summary.json"),
             versions={"Polarbert": __version__, "PyTorch": found["torch"]},
             dev=self._dev_figures(),

@@ -219,9 +219,12 @@ class _Trainer(Generic[PartOfTask]):
         counted = [(part.tokens, *part.counts) for part in parts]
         sums = [weight * sum(column) for column in zip(*counted, strict=True)]
         late, tokens, *totals = self._processes.sum([float(overdue and self._processes.is_first), *sums])
-        for part in parts:
-            with nullcontext() if part is parts[-1] else unsynchronised(self._replica):
-                losses.add(self._learn(part, totals, weight))
+        weighted = [(part, weight) for part in parts]
+        # Where each process holds a part of the network, all compute equally often, if need be what does not count.
+        weighted += [(parts[-1], 0.0)] * (self._processes.most(len(parts)) - len(parts))
+        for number, (part, counts) in enumerate(weighted, 1):
+            with nullcontext() if number == len(weighted) else unsynchronised(self._replica):
+                losses.add(self._learn(part, totals, counts))
         losses.steps += 1
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
         self._optimizer.step()

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from polarbert.bundle import MAX_LABEL, is_label
 from polarbert.data.dataset import Dataset
-from polarbert.data.splits import Splits
+from polarbert.data.division import Positions
+from polarbert.data.inputs import shown_name
+from polarbert.data.splits import PARTS, Splits
 from polarbert.errors import DataError
 
-MIN_ROWS = 20
+MIN_ROWS = 20  # to make parts of
+FEW_DEV_TEXTS = 20  # one right answer more or less moves their accuracy by 5 points
 TRIAL_TEXTS = 64  # of each part
-NAMES = ("train", "dev", "test")
-
-Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Parts:
     def counts(self) -> dict[str, dict[str, int]]:
         """Rows of each class in each part."""
         names = self.dataset.labels
-        return {part: {names[n]: count for n, count in sorted(Counter(self.labels(part)).items())} for part in NAMES}
+        return {part: {names[n]: count for n, count in sorted(Counter(self.labels(part)).items())} for part in PARTS}
 
     def as_dataset(self, part: str) -> Dataset:
         """A part on its own."""
@@ -76,6 +75,14 @@ class Parts:
         """The classes without a row to learn from."""
         present = set(self.labels("train"))
         return [name for number, name in enumerate(self.dataset.labels) if number not in present]
+
+    def doubts(self) -> list[str]:
+        """What the parts are too small for."""
+        count = len(self.dev)
+        if count >= FEW_DEV_TEXTS:
+            return []
+        so_few = f"{count} texts are" if count > 1 else "1 text is"
+        return [f"{so_few} in the dev part: which model is best, and when it is sure, hangs on so few; label more"]
 
     def _check(self) -> None:
         name, learned = self.dataset.name, set(self.labels("train"))
@@ -89,8 +96,13 @@ class Parts:
             )
 
 
-def check_dataset(dataset: Dataset) -> None:
-    """See that there is enough to make parts of.
+def check_dataset(dataset: Dataset, is_divided: bool = False) -> None:
+    """See that there is enough to learn from.
+
+    Args:
+        dataset: the labelled texts.
+        is_divided: the parts are given. Then how many texts are enough is left to whoever made them, and `Parts` sees
+            that none is missing.
 
     Raises:
         DataError: when there is not.
@@ -98,7 +110,7 @@ def check_dataset(dataset: Dataset) -> None:
     rows, name = dataset.rows, dataset.name
     reasons = "; ".join(f"{reason}: {count:,}" for reason, count in dataset.skipped.items())
     left_out = f" (left out: {reasons})" if reasons else ""
-    if len(rows) < MIN_ROWS:
+    if len(rows) < (1 if is_divided else MIN_ROWS):
         raise DataError(
             f"{name}: {len(rows)} usable rows{left_out} are too few to learn from, choose by and judge by. "
             f"Label at least {MIN_ROWS}, better some hundred of each class"
@@ -106,6 +118,12 @@ def check_dataset(dataset: Dataset) -> None:
     if len({row.label for row in rows}) < 2:
         only = dataset.labels[rows[0].label]
         raise DataError(f"{name}: every row is {only!r}{left_out}; a classifier needs texts of two or more classes")
+    if odd := [label for label in dataset.labels if not is_label(label)]:
+        shown = repr(odd[0]) if len(odd[0]) <= MAX_LABEL else f"{odd[0][:40]!r}…"
+        raise DataError(
+            f"{name}: the label {shown} cannot be the name of a class, which is one line of at most {MAX_LABEL} "
+            "characters. Rename it in the file, or in the table [labels] of a --config file"
+        )
 
 
 def dataset_digest(dataset: Dataset) -> str:
@@ -124,7 +142,7 @@ def splits_digest(splits: Splits) -> str:
 
 def file_name(dataset: Dataset) -> str:
     """The dataset's name without the folder it lies in: what may stand in a model card."""
-    return Path(dataset.name).name or dataset.name
+    return shown_name(dataset.name)
 
 
 def _few(dataset: Dataset, positions: Positions) -> Positions:

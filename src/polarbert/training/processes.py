@@ -57,6 +57,14 @@ class Processes:
         dist.all_reduce(total)
         return cast("list[float]", total.tolist())
 
+    def most(self, value: int) -> int:
+        """The largest value of all processes where the network is spread over them; otherwise the value itself."""
+        if self.size == 1 or not self.sharding:
+            return value
+        largest = torch.tensor(value, device=_device_of_group())
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
     def of_first(self, values: Sequence[float]) -> list[float]:
         """What process 0 has."""
         return self.sum(values if self.is_first else [0.0] * len(values))
@@ -127,6 +135,11 @@ def joined(device: torch.device | None = None, sharding: bool = False) -> Iterat
         yield Processes(dist.get_rank(), dist.get_world_size(), sharding)
     finally:
         dist.destroy_process_group()
+
+
+def is_first_here() -> bool:
+    """True for the process that talks: the first that `torchrun` started, or the only one; before they have joined."""
+    return _number("RANK", 0) == 0
 
 
 def _device_of_group() -> torch.device:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import cast
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
@@ -34,7 +35,8 @@ def shard(model: nn.Module, device: torch.device, processes: int) -> nn.Module:
     mesh = init_device_mesh(device.type, (processes,))
     for layer in model.get_submodule("bert.layers").children():
         fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 def is_sharded(model: nn.Module) -> bool:
@@ -71,7 +73,7 @@ def save_shards(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
     """
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with _quiet():
-        dcp.save(_state(model, optimizer), storage_writer=writer)
+        save(_state(model, optimizer), storage_writer=writer)
 
 
 def load_shards(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -85,7 +87,7 @@ def load_shards(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
                 **{moment: torch.zeros_like(parameter) for moment in _MOMENTS},
             }
     with _quiet():  # into the tensors as they are, so that nothing is left to be put in its place
-        dcp.load(_state(model, optimizer), storage_reader=reader)
+        load(_state(model, optimizer), storage_reader=reader)
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

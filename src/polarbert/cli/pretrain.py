@@ -1,0 +1,108 @@
+"""`polarbert pretrain`: a folder of text in, a BERT out."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from polarbert.cli.options import Json, Quiet, emit, note
+from polarbert.errors import MissingExtraError, TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from polarbert.training.pretraining_recipe import PretrainSettings
+
+PACKAGES = ("torch", "safetensors", "pyarrow")
+SHOWN = 4  # sequences that --show-batch prints
+
+
+def pretrain(
+    corpus: Annotated[
+        list[Path], typer.Argument(help="Files and folders of text: plain, JSONL, CSV, Parquet; gz and zst too.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make: the run.", metavar="RUN")],
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with sizes, stages and rates; recipes/pretrain has some.")
+    ] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(help="A folder made by `polarbert vocab`, or any model's; learned unless given.")
+    ] = None,
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(help="Text to judge by; some documents are held out unless given."),
+    ] = None,
+    no_nsp: Annotated[bool, typer.Option("--no-nsp", help="Masked LM alone, without next sentences.")] = False,
+    show_batch: Annotated[
+        bool, typer.Option("--show-batch", help="Print what the network sees, and do not train.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order, pairs and masks; 1 unless given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN.")] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="Processor threads; 0 for as many as there are.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pre-train a BERT on raw text: masked LM and next sentence prediction.
+
+    RUN/best is the model, in the Hugging Face layout. Stopped or killed, the same command with --resume goes on where
+    it was and ends in the same weights. Under torchrun its processes train together:
+    torchrun --nproc-per-node 2 -m polarbert pretrain ...
+
+    Example: polarbert pretrain books --config recipes/pretrain/tiny.toml -o run
+    """
+    if any(find_spec(package) is None for package in PACKAGES):
+        raise MissingExtraError("polarbert pretrain", "train")
+    from polarbert.training.pretrain import Pretraining
+    from polarbert.training.pretraining_view import describe
+    from polarbert.training.processes import is_first_here
+
+    quiet = quiet or not is_first_here()
+    settings = _settings(config, no_nsp, seed, device, threads)
+    work = Pretraining(corpus, output, settings, vocab, dev, note=lambda line: note(line, quiet), quiet=quiet)
+    if show_batch:
+        emit(describe(work.prepare(), SHOWN))
+        return
+    started = time.monotonic()
+    try:
+        summary = work.run(resume)
+    except Exception:
+        raise
+    except BaseException:  # interrupted from outside
+        note(f"{output}: stopped; the same command with --resume goes on")
+        raise
+    if as_json and is_first_here():
+        emit(json.dumps({"model": str(output / "best"), **summary}))
+    minutes = (time.monotonic() - started) / 60
+    note(
+        f"{output}: done in {minutes:.0f} min, the best model at step {summary['best_step']:,}. Try it: "
+        f'polarbert fill-mask --model {output / "best"} "The film was [MASK]."',
+        quiet,
+    )
+
+
+def _settings(
+    config: Path | None, no_nsp: bool, seed: int | None, device: str | None, threads: int | None
+) -> PretrainSettings:
+    """Those of the file, changed by the options that were given."""
+    from polarbert.training.config import read_settings
+    from polarbert.training.pretraining_recipe import PretrainSettings
+
+    settings = PretrainSettings() if config is None else read_settings(config, PretrainSettings)
+    loop: dict[str, Any] = _given(seed=seed, threads=threads)
+    try:
+        return replace(
+            settings,
+            **_given(next_sentence=False if no_nsp else None, device=device),
+            training=replace(settings.training, **loop),
+        )
+    except TrainingError as error:
+        raise UsageError(str(error)) from error
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
