@@ -7,6 +7,7 @@ model.predict(["I love it"])[0].label
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Prediction", "SentimentModel", "TextClassifier", "__version__", "load"]
+
+# ONNX Runtime (1.32) reports its use over the network, and keeps an identifier of the machine for that, unless this is
+# set before it is first loaded. Whoever wants the report sets 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Prediction": "polarbert.inference.prediction",
@@ -38,7 +43,8 @@ def load(
         model: None for the embedded model; a bundle directory; or a Hub id such as "org/name".
         threads: processor threads; 0 for as many as the process may use.
         engine: "onnxruntime" (also None) or "openvino", which needs the extra `[openvino]`.
-        device: "cpu" (also None) for an engine, or "cuda" for a GPU, which needs the extra `[train]`.
+        device: "cpu" (also None) for an engine; "cuda" for a GPU, which needs the extra `[train]`; or "auto" for a GPU
+            where there is one.
         min_confidence: an answer with less confidence is unsure; the model's own threshold unless given.
 
     Returns:

@@ -138,20 +138,25 @@ class Pretraining:
                 )
 
     def _prepare(self, run: RunDirectory) -> None:
-        splitter = self.settings.corpus.splitter
-        if splitter not in SPLITTERS:
-            raise UsageError(f"settings: there is no splitter {splitter!r}; known are {', '.join(SPLITTERS)}")
-        for paths in (self.corpus, self.dev):
-            if paths is not None:
-                list_files(paths)  # what is not there is said before anything is read
-        if self.vocabulary is not None:
-            WordPieceTokenizer.from_directory(self.vocabulary)
+        self._check_inputs()
         parts = self._parts(run)
         if self.vocabulary is None and not (self.output / "vocabulary" / "tokenizer.json").is_file():
             self._learn_vocabulary()
         dev = parts.dev(self._documents()) if self.dev is None else self._documents(self.dev)
         self._write_shards("train", parts.train(self._documents()), parts)
         self._write_shards("dev", dev, parts)
+
+    def _check_inputs(self) -> None:
+        """Say what is not there before anything is read."""
+        splitter = self.settings.corpus.splitter
+        if splitter not in SPLITTERS:
+            raise UsageError(f"settings: there is no splitter {splitter!r}; known are {', '.join(SPLITTERS)}")
+        paths = [*self.corpus, *(self.dev or [])]
+        if "-" in map(str, paths):
+            raise UsageError("-: the text is read more than once, so it cannot come from stdin; save it in a file")
+        list_files(paths)
+        if self.vocabulary is not None:
+            WordPieceTokenizer.from_directory(self.vocabulary)
 
     def _parts(self, run: RunDirectory) -> CorpusParts:
         """How the corpus is divided; read anew only when a file has changed."""
@@ -167,7 +172,7 @@ class Pretraining:
 
     def _documents(self, paths: Sequence[str | Path] | None = None, note: Note = _silent) -> Iterator[Document]:
         corpus = self.settings.corpus
-        return read_documents(paths or self.corpus, unit=corpus.unit, text_column=corpus.text_column, note=note)
+        return read_documents(paths or self.corpus, corpus.unit, corpus.text_column, note, corpus.encoding)
 
     def _learn_vocabulary(self) -> None:
         asked = self.settings.vocabulary

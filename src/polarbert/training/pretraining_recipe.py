@@ -84,12 +84,14 @@ class CorpusSettings:
     Args:
         unit: what is a document: "file", "row", "blank-line", or "auto": rows of tables, files otherwise.
         text_column: of tables.
+        encoding: of plain text, CSV and JSONL; UTF-8 unless given.
         splitter: how documents are cut into sentences; see `polarbert.text.sentences`.
         dev_share: share of the documents held out to judge by, where no others are given.
     """
 
     unit: str = "auto"
     text_column: str = "text"
+    encoding: str | None = None
     splitter: str = "punctuation"
     dev_share: float = 0.01
 

@@ -25,8 +25,8 @@ def describe(task: PretrainingTask, count: int) -> str:
     stage, _ = task.settings.stage_at(0)
     head = (
         f"The first batch: {len(batch):,} sequences of at most {stage.length} pieces, {pieces:,} pieces in all, "
-        "no padding.\nA sum of three embeddings goes into the first layer at each place: of the piece, of the place, "
-        "of the segment."
+        "no padding.\nAt each place the sum of three embeddings goes into the first layer: of the piece, of the\n"
+        "place, of the segment."
     )
     shown = [_sequence(task, number, place) for place, number in enumerate(batch[:count], 1)]
     return "\n\n".join([head, *shown])
