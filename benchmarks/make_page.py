@@ -15,6 +15,7 @@ from typing import Any
 
 import page_engines
 import page_million
+import page_pretraining
 import page_training
 from chart import bar_chart
 from common import RESULTS, ROOT
@@ -364,6 +365,19 @@ SECTIONS = {
         "python benchmarks/training.py --ablation",
         page_training.ablation,
     ),
+    "pretraining": Section(
+        "Pre-training",
+        "python benchmarks/pretraining.py",
+        page_pretraining.section,
+        page_pretraining.goals,
+    ),
+    "shards": Section(
+        "From text to shards",
+        "python benchmarks/shards.py",
+        page_pretraining.shards_section,
+        page_pretraining.shards_goals,
+    ),
+    "large": Section("BASE and LARGE", "python benchmarks/large.py", page_pretraining.large_section),
     "cold_start": Section("From a cold shell", "python benchmarks/cold_start.py", _cold_section, _cold_goals),
     "install_size": Section("Size on disk", "python benchmarks/install_size.py", _size_section, _size_goals),
 }
