@@ -30,7 +30,8 @@ import reviews
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.duplicates import clusters
 from polarbert.data.labels import SENTIMENTS
-from polarbert.data.splits import Splits, find_leaks, make_splits
+from polarbert.data.leaks import find_leaks
+from polarbert.data.splits import Splits, make_splits
 from polarbert.metrics import accuracy, confusion, macro_f1, macro_recall, recalls
 from polarbert.training.base import Base
 from polarbert.training.finetune import FineTuning

@@ -136,9 +136,9 @@ class FineTuning:
 
 
 TASKS = {
-    "sst2": FineTuning(labelled.sst2, labelled.sst2_dev, 2, 2.0),
-    "trec": FineTuning(labelled.trec, labelled.trec_dev, 6, 8.0),
-    "playstore": FineTuning(labelled.playstore, labelled.playstore_dev, 3, 4.0),
+    "sst2": FineTuning(labelled.sst2, labelled.sst2_dev, 2, 1.0),
+    "trec": FineTuning(labelled.trec, labelled.trec_dev, 6, 5.0),
+    "playstore": FineTuning(labelled.playstore, labelled.playstore_dev, 3, 2.0),
 }
 
 

@@ -1,6 +1,6 @@
 """The part of docs/concepts/pretraining.md that holds figures, and its picture, from recipes/pretrain/results.
 
-    python recipes/pretrain/make_page.py
+    python recipes/pretrain/write_page.py
 """
 
 from __future__ import annotations
@@ -65,12 +65,14 @@ def texts(results: dict[str, Any]) -> str:
 
 def gains(results: dict[str, Any]) -> str:
     """Accuracy on dev parts from either start."""
-    rows = ["| fine-tuned on | from random weights | from the pre-trained | gain | two standard errors |", "|---|--:|--:|--:|--:|"]
+    rows = [
+        "| fine-tuned on | from random weights | from the pre-trained | gain | two standard errors |",
+        "|---|--:|--:|--:|--:|",
+    ]
     for name, found in results["gains"].items():
-        cells = (f"{found[start]['mean']:.1%} ± {found[start]['sd']:.1%}" for start in ("random", "pre-trained"))
-        rows.append(
-            f"| {NAMES[name]} | {' | '.join(cells)} | {100 * found['gain']:+.1f} | {200 * found['standard_error']:.1f} |"
-        )
+        cells = " | ".join(f"{found[one]['mean']:.1%} ± {found[one]['sd']:.1%}" for one in ("random", "pre-trained"))
+        gain, error = 100 * found["gain"], 200 * found["standard_error"]
+        rows.append(f"| {NAMES[name]} | {cells} | {gain:+.1f} | {error:.1f} |")
     return "\n".join(rows)
 
 
