@@ -18,7 +18,7 @@ from polarbert.bundle import Bundle
 from polarbert.errors import BundleError, MissingExtraError, UsageError
 from polarbert.inference.classifier import make_predictor
 from polarbert.inference.engine import load_engine
-from polarbert.loading import load_predictor, torch_engine
+from polarbert.loading import load_predictor, settle_device, torch_engine
 from polarbert.training import device as training_device
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -33,8 +33,9 @@ def processor_as_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_device, "choose_precision", lambda name, device: "bf16")
 
 
-def test_the_processor_runs_the_graph(bundle_dir: Path) -> None:
-    for device in (None, "cpu"):
+def test_the_processor_runs_the_graph(bundle_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in (None, "cpu", "auto"):
         assert polarbert.load(bundle_dir, 1, device=device).engine.name == "onnxruntime"
 
 
@@ -46,6 +47,14 @@ def test_a_gpu_computes_from_the_weights(processor_as_gpu: None, own_bundle: Pat
     for ours, theirs in zip(found.predict(TEXTS), expected, strict=True):
         assert ours.probabilities == pytest.approx(theirs.probabilities, abs=0.05)
         assert ours.n_tokens == theirs.n_tokens
+
+
+def test_auto_is_a_gpu_where_pytorch_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert settle_device("auto") == "cuda"
+    assert [settle_device(name) for name in (None, "cpu", "cuda")] == [None, "cpu", "cuda"]
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    assert settle_device("auto") == "cpu", "without PyTorch there is nothing to find a GPU with"
 
 
 def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_do(
@@ -64,11 +73,11 @@ def test_without_pytorch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, bun
 
 
 def test_an_unknown_device_names_those_there_are(bundle_dir: Path) -> None:
-    with pytest.raises(UsageError, match="no device 'tpu'; it can be cpu or cuda"):
+    with pytest.raises(UsageError, match="no device 'tpu'; it can be auto, cpu or cuda"):
         polarbert.load(bundle_dir, device="tpu")
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_a_device_and_an_engine_are_not_both_taken(bundle_dir: Path, device: str) -> None:
     with pytest.raises(UsageError, match=f"the device {device} and the engine openvino both say what computes"):
         polarbert.load(bundle_dir, engine="openvino", device=device)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -203,13 +206,15 @@ def test_a_pipeline_passes_texts_on(make: Make) -> None:
     np.testing.assert_array_equal(pipeline.predict_proba(loud), pipeline[-1].predict_proba(FEW_TEXTS))
 
 
+@pytest.mark.timeout(600)  # each of the processes loads PyTorch for itself, on a busy machine one after the other
 def test_a_grid_search_in_two_processes_finds_the_rate_that_learns(small_base: Path) -> None:
-    texts, labels = zip(*sentences(80, 5), strict=True)
-    quick: dict[str, Any] = {"epochs": 10, "batch_tokens": 256, "validation_fraction": 0, "random_state": 1}
-    search = GridSearchCV(SentimentClassifier(small_base, **quick), {"learning_rate": [1e-9, 5e-3]}, cv=2, n_jobs=2)
+    texts, labels = zip(*sentences(48, 5), strict=True)
+    quick: dict[str, Any] = {"epochs": 8, "batch_tokens": 256, "validation_fraction": 0, "random_state": 1}
+    search = GridSearchCV(SentimentClassifier(small_base, **quick), {"learning_rate": [1e-9, 1e-2]}, cv=2, n_jobs=2)
     search.fit(texts, labels)
-    assert search.best_params_ == {"learning_rate": 5e-3}
-    assert search.best_score_ > 0.5
+    assert search.best_params_ == {"learning_rate": 1e-2}
+    still, learned = search.cv_results_["mean_test_score"]
+    assert learned == search.best_score_ > still + 0.05
     assert search.predict(texts[:3]).shape == (3,)
 
 
@@ -280,6 +285,37 @@ def test_nothing_is_left_behind(make: Make, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(TrainingError, match="lower the learning rate"):
         make(learning_rate=1e30, epochs=5).fit(FEW_TEXTS, FEW_LABELS)
     assert list(tmp_path.iterdir()) == []
+
+
+STOPPED = """
+import sys
+from polarbert.sklearn import SentimentClassifier
+model = SentimentClassifier(sys.argv[1], epochs=1e6, validation_fraction=0, threads=1)
+model.fit(["so great", "so bad"] * 4, [1, 0] * 4)
+"""
+
+
+def test_a_fit_that_is_stopped_leaves_nothing_behind(tiny_base: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", STOPPED, str(tiny_base)], env=environment) as process:
+        deadline = time.monotonic() + 100
+        while not any(tmp_path.glob("polarbert-fit-*/*/*/settings.json")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(100) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_program_does_at_sigterm_stays_its_own(make: Make) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for handler in (signal.SIG_DFL, lambda *_: None):
+            signal.signal(signal.SIGTERM, handler)
+            make().fit(FEW_TEXTS, FEW_LABELS)
+            assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_fit_that_fails_leaves_the_last_one(make: Make) -> None:

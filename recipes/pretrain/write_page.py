@@ -1,6 +1,8 @@
 """The part of docs/concepts/pretraining.md that holds figures, and its picture, from recipes/pretrain/results.
 
     python recipes/pretrain/write_page.py
+
+A test compares the page with what this makes, so no figure in that part can be typed in.
 """
 
 from __future__ import annotations

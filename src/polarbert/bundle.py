@@ -161,7 +161,7 @@ class Bundle:
             problems.append(f"task {self.task!r} is none of {', '.join(TASKS)}")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             problems.append("labels must be two or more different names")
-        if not all(map(_is_label, self.labels)):
+        if not all(map(is_label, self.labels)):
             problems.append(f"a label is blank, has more than {MAX_LABEL} characters or control characters")
         if not _is_file_name(self.graph):
             problems.append("the graph lies outside the directory")
@@ -253,7 +253,8 @@ def _is_file_name(name: str) -> bool:
     return bool(name) and Path(name).name == name and name != ".." and len(name.encode("utf-8")) <= 255
 
 
-def _is_label(name: str) -> bool:
+def is_label(name: str) -> bool:
+    """True for what a class may be called: of one line, neither blank nor longer than `MAX_LABEL`."""
     return bool(name.strip()) and len(name) <= MAX_LABEL and not any(category(c) == "Cc" for c in name)
 
 

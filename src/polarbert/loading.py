@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from polarbert.bundle import Bundle
 from polarbert.errors import BundleError, MissingExtraError, UsageError
 from polarbert.inference.classifier import SentimentModel, TextClassifier, make_predictor
+from polarbert.inference.engine import WEIGHTS
 
 if TYPE_CHECKING:
     from polarbert.model.engine import TorchEngine
 
-DEVICES = ("cpu", "cuda")
-WEIGHTS = "model.safetensors"
+DEVICES = ("auto", "cpu", "cuda")
+NEEDED = ("torch", "safetensors")
 
 
 def load_predictor(
@@ -24,23 +25,34 @@ def load_predictor(
     min_confidence: float | None = None,
 ) -> SentimentModel | TextClassifier:
     """The predictor that suits a bundle's task; the other arguments, and the errors, are those of `polarbert.load`."""
-    check_device(device, engine)
+    device = settle_device(device, engine)
     on_device = torch_engine(bundle, device) if device == "cuda" else None
     return make_predictor(bundle, threads, on_device or engine, min_confidence)
 
 
-def check_device(device: str | None, engine: str | None) -> None:
-    """Refuse what cannot be meant.
+def settle_device(device: str | None, engine: str | None = None) -> str | None:
+    """What a request for a device comes to: "auto" is "cuda" where PyTorch is installed and finds a GPU, else "cpu".
 
     Raises:
         UsageError: when there is no such device, or an engine is named as well.
     """
     if device is not None and device not in DEVICES:
-        raise UsageError(f"there is no device {device!r}; it can be {' or '.join(DEVICES)}")
+        raise UsageError(f"there is no device {device!r}; it can be {', '.join(DEVICES[:-1])} or {DEVICES[-1]}")
     if device is not None and engine is not None:
         raise UsageError(
             f"the device {device} and the engine {engine} both say what computes; give --device or --engine, not both"
         )
+    return _found_device() if device == "auto" else device
+
+
+def _found_device() -> str:
+    if any(find_spec(name) is None for name in NEEDED):
+        return "cpu"
+    try:
+        from polarbert.training.device import choose_device
+    except (ImportError, OSError):  # a library that PyTorch needs may be broken or missing
+        return "cpu"
+    return choose_device("auto").type
 
 
 def torch_engine(bundle: Bundle, device: str, precision: str = "auto") -> TorchEngine:
@@ -56,7 +68,7 @@ def torch_engine(bundle: Bundle, device: str, precision: str = "auto") -> TorchE
         UsageError: when there is no such device here.
         BundleError, WeightsError: when the weights are damaged, missing, or those of another model.
     """
-    if find_spec("torch") is None or find_spec("safetensors") is None:
+    if any(find_spec(name) is None for name in NEEDED):
         raise MissingExtraError(f"The device {device}", "train")
     try:
         from polarbert.model.engine import TorchEngine

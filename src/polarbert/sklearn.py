@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from types import FrameType
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +63,8 @@ class SentimentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     probabilities. With fewer than 20 rows, or a class with a single text, this cannot be done: then the model learns
     from all rows, the one of the last step is kept, and its probabilities are not calibrated.
 
-    Fitting takes place in a temporary directory (TMPDIR says where), of which nothing stays. What was fitted is held in
+    Fitting takes place in a temporary directory (TMPDIR says where), of which nothing stays, whether it ends well, in
+    an error, by Ctrl-C or by SIGTERM; what a kill -9 leaves there is called polarbert-fit-*. What was fitted is held in
     memory and carried by a pickle: the graph that scores and its tokenizer, with a checksum of each. For the embedded
     model these are 25 MB, and 92 MB where fewer than 1,000 texts were learned from undivided, as the graph is float32
     then. model.safetensors is left behind: what was unpickled predicts, without PyTorch, and is no base for another
@@ -146,7 +151,7 @@ class SentimentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dataset = _dataset(texts, classes, numbers)
         chosen = {name: values[name] for name in _FOLLOW_THE_DATA if values[name] is not None}
         fit_classifier = _load_training()
-        with TemporaryDirectory(prefix="polarbert-fit-") as folder:
+        with _unwound_by_sigterm(), TemporaryDirectory(prefix="polarbert-fit-") as folder:
             output = Path(folder) / "model"
             score = fit_classifier(
                 dataset,
@@ -282,6 +287,34 @@ class _FittedBundle:
 
     def _digests(self) -> dict[str, str]:
         return {name: hashlib.sha256(content).hexdigest() for name, content in self._files.items()}
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block in good order before it ends the process, unless the program handles it itself."""
+    is_ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not is_ours:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _unwind)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _unwind(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the clearing up
+    raise _Terminated
 
 
 def _load_training() -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.scoring_fixtures import LABELS, QUICK, Outcome, polarbert_process, sentences
 
@@ -88,6 +90,30 @@ def test_a_page_is_written_where_it_is_asked_for(judge: Judge, here: Path) -> No
     assert sorted(file.name for file in here.iterdir()) == ["folder", "page.html", "reviews.csv"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_rows_come_from_a_pipe(bundle_dir: Path, here: Path, kind: str) -> None:
+    if kind == "csv":
+        content = Path("reviews.csv").read_bytes()
+    elif kind == "jsonl":
+        content = "\n".join(json.dumps({"text": text, "label": label}) for text, label in REVIEWS).encode()
+    else:
+        out = io.BytesIO()
+        pq.write_table(pa.table({"text": [text for text, _ in REVIEWS], "label": [label for _, label in REVIEWS]}), out)
+        content = out.getvalue()
+    asked: list[str | Path] = ["evaluate", bundle_dir, "-", "--format", kind, "-o", f"{kind}.html", *QUICK]
+    ended = polarbert_process(asked, input=content)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(b"stdin: 60 rows judged\n")
+    assert "<h1>int8 on stdin</h1>" in Path(f"{kind}.html").read_text("utf-8")
+
+
+def test_a_pipe_without_rows_is_named(command: Command, here: Path, bundle_dir: Path) -> None:
+    ended = command("evaluate", bundle_dir, "-")
+    assert (ended.code, ended.out) == (1, "")
+    assert "stdin: is empty" in ended.err
+    assert "stdin: no column 'text'" in command("evaluate", bundle_dir, "-", stdin=b"a,b\n1,2\n").err
+
+
 def test_stars_are_judged_by_a_model_of_sentiment(judge: Judge) -> None:
     rows = [(text, STARS[label][number % len(STARS[label])]) for number, (text, label) in enumerate(REVIEWS)]
     Path("stars.csv").write_bytes(table(rows, ("review", "stars")))
@@ -116,8 +142,9 @@ def test_what_labels_stand_for_is_read_as_it_is_written() -> None:
     for wrong in ("a", "=b", "a=b,,c=d", " =x"):
         with pytest.raises(UsageError, match="write it as LABEL=CLASS"):
             label_mapping([wrong])
-    with pytest.raises(UsageError, match="says twice what 'a' stands for"):
-        label_mapping(["a=b", "a=c"])
+    for twice in (["a=b", "a=c"], ["A=b,a =c"]):
+        with pytest.raises(UsageError, match="says twice what 'a' stands for"):
+            label_mapping(twice)
 
 
 def test_columns_are_judged_by_their_values(judge: Judge) -> None:
@@ -199,6 +226,7 @@ REFUSED: list[tuple[str, list[str], int, list[str]]] = [
     ("one column for both", ["reviews.csv", "-l", "text"], 2, ["cannot both be in the column 'text'"]),
     ("unknown column to judge by", ["reviews.csv", "--by", "shop"], 2, ["no column 'shop'", "'text', 'label'"]),
     ("page in a missing folder", ["reviews.csv", "-o", "none/p.html"], 2, ["none/p.html: the folder none does not"]),
+    ("page on stdout", ["reviews.csv", "-o", "-"], 2, ["-o -: the page is a file", "name a file"]),
     ("page is a folder", ["reviews.csv", "-o", "folder"], 2, ["folder: is a folder; name a file in it"]),
     ("page of another kind", ["reviews.csv", "-o", "p.pdf"], 2, ["p.pdf: the page is HTML; name it p.html"]),
     ("page would replace the data", ["reviews.csv", "-o", "reviews.csv"], 2, ["reviews.csv: the page is HTML"]),

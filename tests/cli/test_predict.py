@@ -37,6 +37,7 @@ def test_arguments_are_texts(command: Command, options: list[str]) -> None:
 
 def test_lines_of_stdin_are_texts(command: Command, options: list[str]) -> None:
     ended = command("predict", *options, stdin=b"so great\r\n\nso bad")
+    assert command("predict", "-", *options, stdin=b"so great\r\n\nso bad") == ended
     assert [line.split()[0] for line in ended.out.splitlines()][::2] == ["positive", "negative"]
     assert "unsure" in ended.out.splitlines()[1]
     assert len(ended.out.splitlines()) == 3

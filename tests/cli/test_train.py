@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import signal
 import subprocess
@@ -10,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 from tests.finetune_fixtures import LABELS, QUICK_TOML, Attempt, Attempts, bundle_files, write_rows
@@ -125,6 +129,37 @@ def test_saved_splits_and_a_column_give_the_parts(
     rows = json.loads((tmp_path / "column" / "training" / "splits.json").read_text())["rows"]
     assert [row[1] for row in rows] == part[1:]
     assert "test: none of 80 texts stands in train" in ended.err
+
+
+def test_rows_come_from_stdin_and_a_run_goes_on_with_the_same_ones(
+    command: Command, asked: Asked, whole: Path, reviews_csv: Path, tmp_path: Path
+) -> None:
+    rows = reviews_csv.read_bytes()
+    arguments = asked(tmp_path / "model")
+    arguments[1] = "-"
+    ended = command(*arguments, stdin=rows)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("stdin (test part): ")
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path / "model", whole)]
+    assert weights[0] == weights[1]
+    assert "nothing is left to do" in command(*arguments, "--resume", stdin=rows).err
+    other = rows.replace(b",positive", b",negative", 1)
+    assert_refused(command(*arguments, "--resume", stdin=other), 1, "the run began with other data", "the same again")
+    assert_refused(command(*arguments, "--resume"), 1, "stdin: is empty", "name a file")
+
+
+def test_rows_may_be_jsonl_or_parquet_on_stdin(
+    command: Command, asked: Asked, whole: Path, reviews_csv: Path, tmp_path: Path
+) -> None:
+    with reviews_csv.open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    inputs = {"jsonl": "\n".join(map(json.dumps, rows)).encode(), "parquet": out.getvalue()}
+    for kind, content in inputs.items():
+        arguments = asked(tmp_path / kind, "--format", kind, "--trial", "--splits", str(whole / "training/splits.json"))
+        arguments[1] = "-"
+        assert command(*arguments, stdin=content).code == 0  # the splits know every row
 
 
 def test_a_mapping_in_the_file_renames_the_labels(command: Command, asked: Asked, room: Path, tmp_path: Path) -> None:
@@ -368,6 +403,12 @@ UNUSABLE: list[tuple[str, list[tuple[str, str]], str]] = [
     ("labels without a text", [("", "positive")] * 30, "none of its 30 rows can be used"),
     ("texts without a label", [(text, "") for text, _ in sentences(30, 3)], "none of its 30 rows can be used"),
     ("one text of a class", [*sentences(40, 3), ("odd one", "mixed")], "'mixed'"),
+    (
+        "a label of two lines",
+        [(text, f"{label}\nor so") for text, label in sentences(60, 3)],
+        "or so' cannot be the name",
+    ),
+    ("a label without end", [(text, label * 50) for text, label in sentences(60, 3)], "one line of at most 200 char"),
     ("one text, two labels", [("it is good", label) for label in ("positive", "negative") * 20], ""),
 ]
 

@@ -1,4 +1,4 @@
-"""`--device` and `--min-confidence` of predict and score."""
+"""`--device` and `--min-confidence` of predict, score and evaluate."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from polarbert.training import device as training_device
 pytest_plugins = ["tests.scoring_fixtures"]
 
 Command = Callable[..., Outcome]
-MANY = [text for text, _ in sentences(1500, 71)]
+LABELLED = sentences(1500, 71)
+MANY = [text for text, _ in LABELLED]
 
 
 @pytest.fixture
 def reviews(tmp_path: Path) -> Path:
     file = tmp_path / "reviews.csv"
     file.write_text("text\n" + "\n".join(MANY) + "\n")
+    lines = [f"{text},{label}" for text, label in LABELLED[:60]]
+    file.with_name("labelled.csv").write_text("text,label\n" + "\n".join(lines) + "\n")
     return file
 
 
 def commands(bundle: Path, reviews: Path, *more: str) -> list[list[str]]:
-    """Both commands with some options."""
+    """All three commands with some options."""
     options = ["--model", str(bundle), *more]
     scored = str(reviews.with_name("scored.csv"))
-    return [["predict", "so great", *options], ["score", str(reviews), "-o", scored, *options]]
+    judged = ["evaluate", str(bundle), str(reviews.with_name("labelled.csv")), "--json", *more]
+    return [["predict", "so great", *options], ["score", str(reviews), "-o", scored, *options], judged]
 
 
 def unsure(file: Path) -> list[bool]:
@@ -44,10 +48,11 @@ def unsure(file: Path) -> list[bool]:
 def test_the_threshold_can_be_named(
     command: Command, bundle_dir: Path, reviews: Path, threshold: str, expected: bool
 ) -> None:
-    predict, score = commands(bundle_dir, reviews, *QUICK, "--min-confidence", threshold)
+    predict, score, evaluate = commands(bundle_dir, reviews, *QUICK, "--min-confidence", threshold)
     assert json.loads(command(*predict, "--json").out)["unsure"] is expected
     assert command(*score).code == 0
     assert unsure(reviews.with_name("scored.csv")) == [expected] * len(MANY)
+    assert json.loads(command(*evaluate).out)["sure"]["share"] == (0 if expected else 1)
 
 
 def test_the_threshold_of_the_model_is_the_one_that_info_shows(command: Command, bundle_dir: Path) -> None:
@@ -77,7 +82,7 @@ def leave_unfinished(arguments: list[str]) -> None:
 
 
 def test_a_run_is_not_continued_with_another_threshold(command: Command, bundle_dir: Path, reviews: Path) -> None:
-    _, score = commands(bundle_dir, reviews, *QUICK)
+    _, score, _ = commands(bundle_dir, reviews, *QUICK)
     leave_unfinished(score)
     assert_refused(command(*score, "--min-confidence", "0.9"), 1, "whose min confidence differed", "--overwrite")
     ended = command(*score, "--min-confidence", "0.6")  # what the model says as well
@@ -89,7 +94,7 @@ def test_a_run_is_not_continued_with_another_threshold(command: Command, bundle_
 def test_a_run_is_not_continued_on_another_device(
     command: Command, bundle_dir: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, score = commands(bundle_dir, reviews)
+    _, score, _ = commands(bundle_dir, reviews)
     leave_unfinished([*score, "--device", "cpu"])
     monkeypatch.setattr(training_device, "choose_device", lambda name: torch.device("cpu"))
     assert_refused(command(*score, "--device", "cuda"), 1, "whose model, engine differed", "--overwrite")
@@ -113,6 +118,30 @@ def test_a_gpu_gives_the_answers_of_the_graph(
     assert [answer["n_tokens"] for answer in network] == [answer["n_tokens"] for answer in graph]
 
 
+def test_a_gpu_is_judged_by_what_it_computes(
+    command: Command, bundle_dir: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_device, "choose_device", lambda name: torch.device("cpu"))
+    graph, network = (
+        json.loads(command(*commands(bundle_dir, reviews, "--device", device)[2]).out) for device in ("cpu", "cuda")
+    )
+    assert graph["about"]["engine"].startswith("onnxruntime on ")
+    assert network["about"]["engine"].startswith("torch, cpu, ")
+    assert network["about"]["fingerprint"] != graph["about"]["fingerprint"]
+    assert abs(network["accuracy"]["value"] - graph["accuracy"]["value"]) <= 2 / 60
+
+
+def test_auto_takes_the_graph_where_there_is_no_gpu(
+    command: Command, bundle_dir: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    _, score, evaluate = commands(bundle_dir, reviews, "--device", "auto")
+    assert json.loads(command(*evaluate).out)["about"]["engine"].startswith("onnxruntime on ")
+    leave_unfinished(score)
+    _, score, _ = commands(bundle_dir, reviews, "--device", "cpu")
+    assert command(*score).code == 0, "what cpu began auto goes on with, and the other way round"
+
+
 def test_a_gpu_that_is_not_there_is_named(
     command: Command, bundle_dir: Path, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +153,8 @@ def test_a_gpu_that_is_not_there_is_named(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--device", "tpu"], "no device 'tpu'; it can be cpu or cuda"),
+        (["--device", "tpu"], "no device 'tpu'; it can be auto, cpu or cuda"),
+        (["--device", "auto", "--engine", "openvino"], "give --device or --engine, not both"),
         (["--device", "cuda", "--engine", "openvino"], "give --device or --engine, not both"),
         (["--device", "cpu", "--engine", "onnxruntime"], "give --device or --engine, not both"),
     ],

@@ -100,6 +100,7 @@ def test_a_full_disk_is_named_with_the_folder(tmp_path: Path, monkeypatch: pytes
         ("..", ".."),
         ("/", "/"),
         ("stdin", "stdin"),
+        ("/dev/fd/63", "a pipe"),
     ],
 )
 def test_a_name_to_show_is_text_of_one_line(path: str, name: str) -> None:

@@ -26,6 +26,25 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path, name: str) -> None:
         load_engine(tmp_path / "model.onnx", 1, name)
 
 
+WITH_THE_GRAPH = {
+    "scoring": "import sys, polarbert; polarbert.load(sys.argv[1]).predict(['so great'])",
+    "export": "import sys; from polarbert.export.quantise import onnxruntime as ort; "
+    "ort.InferenceSession(sys.argv[1] + '/model.int8.onnx')",
+}
+
+
+@pytest.mark.parametrize("what", WITH_THE_GRAPH)
+def test_onnx_runtime_keeps_no_account_of_the_user(bundle_dir: Path, tmp_path: Path, what: str) -> None:
+    """Where it is left to itself it writes an identifier into the home folder, to send it with its reports."""
+    places = {name: str(tmp_path) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | places
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_THE_GRAPH[what], str(bundle_dir)], env=environment, timeout=100, check=False
+    )
+    assert done.returncode == 0
+    assert list(tmp_path.rglob("*")) == []
+
+
 # Whatever is imported at first use gives way to the other threads, so that all are in the middle of it at once.
 FIRST_USE = """if True:
     import builtins, sys, threading, time

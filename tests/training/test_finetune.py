@@ -274,6 +274,14 @@ def test_small_data_and_a_narrow_base_are_adapted_to(make: Make) -> None:
     assert training.learning_rate == asked.learning_rate, "what was set stays"
 
 
+def test_more_threads_than_processors_are_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polarbert.training.finetune.usable_threads", lambda: 1)
+    notes: list[str] = []
+    settings = replace(QUICK, trial=True, training=replace(QUICK.training, threads=2))
+    make("threads", settings=settings, note=notes.append)
+    assert "2 threads where 1 may run at once: so many make it slower" in notes
+
+
 def test_the_settings_of_a_trial_are_left_for_the_whole_data_to_decide(make: Make) -> None:
     result = make("trial", settings=FineTuneSettings(trial=True, training=TrainSettings(precision="fp32", threads=1)))
     settings = read_settings(result.path / "training" / "settings.toml", FineTuneSettings)

@@ -27,6 +27,13 @@ EXACT = replace(
     network=replace(SETTINGS.network, dropout=0.0),
     micro_batch_tokens=200,
 )
+# The clock of the second process is four times as fast.
+EARLY = """\
+import os, time
+if os.environ.get("RANK") == "1":
+    real = time.monotonic
+    time.monotonic = lambda: 4 * real()
+"""
 Started = list[subprocess.Popen[str]]
 
 
@@ -128,6 +135,20 @@ def test_a_network_spread_over_two_goes_on_over_three(one: Path, tokenizer: Word
     run([*arguments, "--resume"], tmp_path / "run", 3)
     np.testing.assert_allclose(losses(tmp_path / "run"), losses(one), rtol=1e-4)
     assert load_file(tmp_path / "run/best/model.safetensors").keys() == load_file(one / "best/model.safetensors").keys()
+
+
+def test_their_clocks_may_differ(
+    tokenizer: WordPieceTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each would log and save at moments of its own; the first decides, or they would wait for each other for ever."""
+    settings = with_steps(SETTINGS, 40, checkpoint_seconds=0.2)
+    arguments = write_inputs(tmp_path, tokenizer, settings)
+    early = tmp_path / "early"
+    early.mkdir()
+    (early / "sitecustomize.py").write_text(EARLY, "utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(early), os.environ.get("PYTHONPATH", "")]))
+    run(arguments, tmp_path / "run", 2)
+    assert step_of(tmp_path / "run") == 40
 
 
 def test_torchrun_starts_it(tokenizer: WordPieceTokenizer, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,25 +12,44 @@ from typing import Annotated
 import typer
 
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.options import Encoding, Engine, Json, Quiet, Threads, emit, note
+from polarbert.cli.options import (
+    Delimiter,
+    Device,
+    Encoding,
+    Engine,
+    Format,
+    Json,
+    LabelColumn,
+    MinConfidence,
+    Quiet,
+    TextColumn,
+    Threads,
+    emit,
+    note,
+    page_width,
+)
 from polarbert.cli.progress import ScoreProgress
 from polarbert.data.dataset import read_labelled
+from polarbert.data.inputs import shown_name
 from polarbert.errors import UsageError
-from polarbert.inference.classifier import make_predictor
+from polarbert.inference.engine import engine_name
 from polarbert.inference.evaluate import align
 from polarbert.inference.evaluate import evaluate as run_evaluation
+from polarbert.inference.prediction import check_min_confidence
+from polarbert.loading import load_predictor, settle_device
 
 EMBEDDED = "default"
-MIN_WIDTH, FILE_WIDTH = 60, 100
 
 
 def evaluate(
     model: Annotated[
         str, typer.Argument(help="A model directory or a Hub id; default is the embedded model.", metavar="MODEL")
     ],
-    data: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels.", metavar="DATA")],
-    text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")] = "label",
+    data: Annotated[
+        str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
+    ],
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
     by: Annotated[
         list[str] | None, typer.Option("--by", help="Judge by the values of this column too; may be repeated.")
     ] = None,
@@ -46,19 +64,15 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Write a page with pictures (.html).", metavar="PAGE")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that is there.")] = False,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(help="Below it an answer is unsure, from 0 to 1; the model's threshold unless given."),
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option("--format", help="csv, jsonl or parquet; by the file's name unless given.")
-    ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of a CSV; found in its first line unless given.")] = None,
+    min_confidence: MinConfidence = None,
+    kind: Format = None,
+    delimiter: Delimiter = None,
     encoding: Encoding = None,
     as_json: Json = False,
     quiet: Quiet = False,
     threads: Threads = 0,
     engine: Engine = None,
+    device: Device = None,
 ) -> None:
     """Judge a model on labelled texts that it was not trained on.
 
@@ -66,10 +80,10 @@ def evaluate(
 
     Example: polarbert evaluate default reviews.csv --text-column review --label-column stars -o page.html
     """
-    if min_confidence is not None and not 0 <= min_confidence <= 1:
-        raise UsageError(f"--min-confidence is {min_confidence:g}; it must lie between 0 and 1")
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
+    if min_confidence is not None:
+        check_min_confidence(min_confidence, "--min-confidence")
+    engine_name(engine)
+    device = settle_device(device, engine)
     mapping = label_mapping(labels or [])
     columns = list(dict.fromkeys(by or []))
     if output is not None:
@@ -87,7 +101,7 @@ def evaluate(
         encoding=encoding,
     )
     dataset = align(dataset, bundle.labels, mapping)
-    predictor = make_predictor(bundle, threads, engine)
+    predictor = load_predictor(bundle, threads, engine, device)
     with ScoreProgress(io.BytesIO(), 0, quiet, len(set(dataset.texts))) as progress:
         evaluation = run_evaluation(
             predictor, dataset, columns, unsure_below=min_confidence, progress=lambda done, _all: progress.update(done)
@@ -95,12 +109,12 @@ def evaluate(
     if as_json:
         emit(json.dumps(evaluation.to_dict()))
     else:
-        emit(evaluation.text(max(MIN_WIDTH, shutil.get_terminal_size((FILE_WIDTH, 1)).columns)))
+        emit(evaluation.text(page_width()))
     if output is not None:
         from polarbert.report import write_report
 
         name = "The embedded model" if model == EMBEDDED else bundle.path.name
-        write_report(evaluation, output, f"{name} on {Path(data).name}")
+        write_report(evaluation, output, f"{name} on {shown_name(dataset.name)}")
         note(f"{output}: open it in a browser; it needs no network", quiet)
 
 
@@ -111,12 +125,14 @@ def label_mapping(given: Sequence[str]) -> dict[str, str]:
         UsageError: when a part has no "=", or a label comes twice.
     """
     mapping: dict[str, str] = {}
+    seen: set[str] = set()
     for part in (part for line in given for part in next(csv.reader([line], skipinitialspace=True), [])):
         name, equals, wanted = part.rpartition("=")
         if not equals or not name.strip():
             raise UsageError(f"--labels has {part!r}; write it as LABEL=CLASS, or LABEL= to leave its rows out")
-        if name.strip() in mapping:
-            raise UsageError(f"--labels says twice what {name.strip()!r} stands for; say it once")
+        if name.strip().casefold() in seen:
+            raise UsageError(f"--labels says twice what {name.strip()!r} stands for, in whatever case; say it once")
+        seen.add(name.strip().casefold())
         mapping[name.strip()] = wanted.strip()
     return mapping
 
@@ -126,6 +142,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
     from polarbert.report.evaluation import require_extra
 
     require_extra()
+    if str(output) == "-":
+        raise UsageError("-o -: the page is a file, and stdout has the figures; name a file that ends in .html")
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; name a file in it")
     if not output.parent.is_dir():

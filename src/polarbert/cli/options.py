@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import Annotated
 from unicodedata import category
@@ -12,6 +13,8 @@ import typer
 from polarbert.errors import DataError
 from polarbert.files import disk_errors
 
+MIN_WIDTH, FILE_WIDTH = 60, 100
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -19,13 +22,15 @@ Model = Annotated[
     ),
 ]
 Format = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet; by the file's name unless given.")]
+Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Of a CSV; found in its first line unless given.")]
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="Of a CSV or JSONL, as cp1252 or utf-16; UTF-8 unless given.")
 ]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 for as many as there are.")]
 Engine = Annotated[str | None, typer.Option("--engine", help="onnxruntime (unless given) or openvino.")]
 Device = Annotated[
-    str | None, typer.Option("--device", help="cpu (unless given), or cuda for a GPU; in place of --engine.")
+    str | None,
+    typer.Option("--device", help="cpu (unless given), cuda for a GPU, or auto; in place of --engine."),
 ]
 MinConfidence = Annotated[
     float | None,
@@ -33,6 +38,8 @@ MinConfidence = Annotated[
         "--min-confidence", help="Below it an answer is unsure, from 0 to 1; the model's threshold unless given."
     ),
 ]
+TextColumn = Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")]
+LabelColumn = Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -54,6 +61,11 @@ def emit(text: str) -> None:
     with disk_errors("stdout", "Send the output to another place and run the same command again"):
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
+
+
+def page_width() -> int:
+    """Characters in a line of figures: the width of the terminal, or what reads well in a file."""
+    return max(MIN_WIDTH, shutil.get_terminal_size((FILE_WIDTH, 1)).columns)
 
 
 def printable(text: str) -> str:

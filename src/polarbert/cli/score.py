@@ -6,15 +6,15 @@ import json
 import stat
 import sys
 import time
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 import polarbert
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.options import (
+    Delimiter,
     Device,
     Encoding,
     Engine,
@@ -23,20 +23,22 @@ from polarbert.cli.options import (
     MinConfidence,
     Model,
     Quiet,
+    TextColumn,
     Threads,
     emit,
     note,
 )
 from polarbert.cli.progress import ScoreProgress
+from polarbert.data.inputs import input_name, open_input
 from polarbert.data.journal import Journal, Sink, Stream
 from polarbert.data.rows import Assemble
 from polarbert.data.tables import FORMATS, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
-from polarbert.files import disk_errors, reason
-from polarbert.inference.engine import engine_name
+from polarbert.files import disk_errors
+from polarbert.inference.engine import WEIGHTS, engine_name
 from polarbert.inference.prediction import check_min_confidence
 from polarbert.inference.scoring import ScoreColumns, score_table
-from polarbert.loading import WEIGHTS, check_device, load_predictor
+from polarbert.loading import load_predictor, settle_device
 
 DEVICES = (Path("/dev"), Path("/dev/fd"))
 
@@ -44,12 +46,12 @@ DEVICES = (Path("/dev"), Path("/dev/fd"))
 def score(
     table: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file; - for stdin.", metavar="IN")],
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write; - for stdout.", metavar="OUT")],
-    text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
+    text_column: TextColumn = "text",
     model: Model = None,
     min_confidence: MinConfidence = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     kind: Format = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of a CSV; found in its first line unless given.")] = None,
+    delimiter: Delimiter = None,
     encoding: Encoding = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished output.")] = False,
     as_json: Json = False,
@@ -64,45 +66,44 @@ def score(
 
     Example: polarbert score reviews.csv -o scored.csv --text-column review
     """
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise UsageError(f"--delimiter is {delimiter!r}; it must be one character that separates cells")
     if as_json and output == "-":
         raise UsageError("--json prints the summary on stdout, where -o - writes the rows; choose one of them")
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
     engine_name(engine)
-    check_device(device, engine)
-    source = _open_input(table)
-    kind = table_format(table, kind)
-    _refuse_same_file(table, output)
-    _refuse_other_format(output, kind)
-    bundle = Bundle.open(resolve(model))
-    columns = ScoreColumns(bundle.labels, prefix)
-    name = "stdin" if table == "-" else table
-    rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding)
-    asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
-    predictor = load_predictor(bundle, threads, engine, device, min_confidence)
-    about = {
-        "version": polarbert.__version__,
-        "model": bundle.fingerprint(WEIGHTS if device == "cuda" else None),
-        "engine": predictor.engine.name,
-        "min confidence": predictor.unsure_below,
-    }
-    sink = _open_output(output, overwrite, about | _about_input(table) | asked, rows.assembler(columns.types()))
-    if sink.rows:
-        note(f"{output}: going on after {sink.rows:,} rows", quiet)
-    doubt = _say_doubt(rows, quiet)  # of the first lines, before hours are spent on the others
-    started = time.monotonic()
-    earlier = sink.rows
-    try:
-        with ScoreProgress(source, earlier, quiet, rows.count) as progress:
-            totals = score_table(predictor, rows, sink, columns, progress.update)
-    except Exception:
-        raise
-    except BaseException:  # interrupted from outside
-        if isinstance(sink, Journal):
-            note(f"{output}: stopped; {sink.kept_rows():,} rows are kept, and the same command goes on from there")
-        raise
+    device = settle_device(device, engine)
+    with open_input(table) as source:
+        kind = table_format(table, kind)
+        _refuse_same_file(table, output)
+        _refuse_other_format(output, kind)
+        bundle = Bundle.open(resolve(model))
+        columns = ScoreColumns(bundle.labels, prefix)
+        name = input_name(table)
+        rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding)
+        asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
+        predictor = load_predictor(bundle, threads, engine, device, min_confidence)
+        about = {
+            "version": polarbert.__version__,
+            "model": bundle.fingerprint(WEIGHTS if device == "cuda" else None),
+            "engine": predictor.engine.name,
+            "min confidence": predictor.unsure_below,
+        }
+        sink = _open_output(output, overwrite, about | _about_input(table) | asked, rows.assembler(columns.types()))
+        if sink.rows:
+            note(f"{output}: going on after {sink.rows:,} rows", quiet)
+        doubt = _say_doubt(rows, quiet)  # of the first lines, before hours are spent on the others
+        started = time.monotonic()
+        earlier = sink.rows
+        try:
+            with ScoreProgress(source, earlier, quiet, rows.count) as progress:
+                totals = score_table(predictor, rows, sink, columns, progress.update)
+        except Exception:
+            raise
+        except BaseException:  # interrupted from outside
+            if isinstance(sink, Journal):
+                kept = f"{sink.kept_rows():,} rows are kept, and the same command goes on from there"
+                note(f"{output}: stopped; {kept}")
+            raise
     seconds = time.monotonic() - started
     if as_json:
         emit(json.dumps(totals | {"seconds": round(seconds, 3)}))
@@ -119,30 +120,6 @@ def _say_doubt(rows: Table, quiet: bool) -> bool:
     if rows.doubt is not None:
         note(rows.doubt, quiet)
     return rows.doubt is not None
-
-
-def _open_input(name: str) -> BinaryIO:
-    if name == "-":
-        if sys.stdin is None:
-            raise UsageError("-: stdin is closed; send rows to it or name a file")
-        return sys.stdin.buffer
-    path = Path(name)
-    try:
-        if path.is_dir():
-            raise UsageError(f"{name}: is a folder; name a file in it")
-        return path.open("rb")
-    except FileNotFoundError:
-        near = _nearest_file(path)
-        raise UsageError(f"{name}: no such file. {f'Did you mean {near}?' if near else 'Check the path'}") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {reason(error)}. Name another file, or make it readable") from error
-
-
-def _nearest_file(path: Path) -> str | None:
-    if not path.parent.is_dir():
-        return None
-    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir() if file.is_file()], n=1)
-    return str(path.with_name(near[0])) if near else None
 
 
 def _refuse_same_file(table: str, output: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import replace
 from importlib.util import find_spec
@@ -12,8 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polarbert.cli.options import Encoding, Json, Quiet, emit, note
+from polarbert.cli.options import (
+    Encoding,
+    Format,
+    Json,
+    LabelColumn,
+    Quiet,
+    TextColumn,
+    emit,
+    note,
+    page_width,
+)
 from polarbert.data.dataset import Dataset, read_labelled
+from polarbert.data.inputs import STDIN
 from polarbert.data.labels import LabelMap
 from polarbert.data.splits import Splits, given_splits
 from polarbert.errors import MissingExtraError, TrainingError, UsageError
@@ -25,14 +35,15 @@ if TYPE_CHECKING:
     from polarbert.training.recipe import FineTuneSettings
 
 PACKAGES = ("torch", "onnx", "safetensors")
-MIN_WIDTH, FILE_WIDTH = 60, 100
 
 
 def train(
-    data: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels.", metavar="DATA")],
+    data: Annotated[
+        str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make: the model.", metavar="DIR")],
-    text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
-    label_column: Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")] = "label",
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
     task: Annotated[str | None, typer.Option(help="sentiment or classification; by the labels unless given.")] = None,
     base: Annotated[
         str | None,
@@ -57,6 +68,7 @@ def train(
     trial: Annotated[bool, typer.Option("--trial", help="Run every step on a few rows, in under a minute.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Processor threads; 0 for as many as there are.")] = None,
+    kind: Format = None,
     encoding: Encoding = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -75,7 +87,7 @@ def train(
         raise UsageError("--splits and --split-column both say what the parts are; give one of them")
     settings = _settings(config, task, seed, target_accuracy, trial, device, threads)
     check_folder(output, resume)
-    dataset = _read(data, text_column, label_column, settings, split_column, encoding)
+    dataset = _read(data, text_column, label_column, settings, split_column, kind, encoding)
     parts = _parts(dataset, splits, split_column)
     tuning = FineTuning(
         dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
@@ -86,7 +98,8 @@ def train(
     except Exception:
         raise
     except BaseException:  # interrupted from outside
-        note(f"{output}: stopped; the same command with --resume goes on {_kept(output)}")
+        again = f"with --resume{' and the same rows on stdin' if data == STDIN else ''}"
+        note(f"{output}: stopped; the same command {again} goes on {_kept(output)}")
         raise
     _report(result, as_json, quiet)
     note(
@@ -129,6 +142,7 @@ def _read(
     label_column: str,
     settings: FineTuneSettings,
     split_column: str | None,
+    kind: str | None,
     encoding: str | None,
 ) -> Dataset:
     return read_labelled(
@@ -138,6 +152,7 @@ def _read(
         label_map=LabelMap.explicit(settings.labels) if settings.labels else None,
         task=settings.task,
         keep=[] if split_column is None else [split_column],
+        kind=kind,
         encoding=encoding,
     )
 
@@ -164,7 +179,7 @@ def _report(result: FineTuneResult, as_json: bool, quiet: bool) -> None:
         about = {"model": str(result.path), "precision": precision, "dev": dict(result.dev), "evaluation": found}
         emit(json.dumps(about))
     elif evaluation is not None:
-        emit(evaluation.text(max(MIN_WIDTH, shutil.get_terminal_size((FILE_WIDTH, 1)).columns)))
+        emit(evaluation.text(page_width()))
 
 
 def _draw(evaluation: Evaluation, folder: Path, quiet: bool) -> None:

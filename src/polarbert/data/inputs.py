@@ -15,6 +15,7 @@ from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors, reason
 
 STDIN = "-"
+PIPES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 def input_name(path: str | Path) -> str:
@@ -25,10 +26,14 @@ def input_name(path: str | Path) -> str:
 def shown_name(path: str | Path) -> str:
     """The last part of a path, as text that can stand in a file: of one line, without bytes that mean nothing.
 
+    What a shell makes of `<(command)` is a pipe, and its number is no name.
+
     Example:
         >>> shown_name("/data/reviews.csv")
         'reviews.csv'
     """
+    if Path(path).parent in PIPES:
+        return "a pipe"
     name = Path(path).name or str(path)
     return " ".join(name.encode("utf-8", "replace").decode("utf-8").split()) or "unnamed"
 

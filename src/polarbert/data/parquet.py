@@ -206,7 +206,7 @@ def _read_errors(name: str, where: Callable[[], str] = lambda: "") -> Iterator[N
     try:
         yield
     except (OSError, ValueError, TypeError, LookupError, NotImplementedError, MemoryError) as error:
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(str(error).split())[:300].rstrip(".")
         if "crypt" in said:
             raise DataError(f"{name}: is encrypted; write it without encryption first") from error
         raise DataError(

@@ -22,6 +22,7 @@ from polarbert.errors import BundleError, MissingExtraError, PolarbertError, Usa
 
 Ids = NDArray[np.int64]
 ENGINES = ("onnxruntime", "openvino")
+WEIGHTS = "model.safetensors"  # what an engine that runs no graph computes from
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _MEND = "Copy or export the bundle again"
 _FIRST_USE = threading.Lock()

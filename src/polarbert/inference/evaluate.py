@@ -17,6 +17,7 @@ from polarbert.data.dataset import Dataset
 from polarbert.data.labels import SENTIMENTS, LabelMap
 from polarbert.errors import DataError, UsageError
 from polarbert.inference.classifier import Predictor
+from polarbert.inference.engine import WEIGHTS
 from polarbert.inference.evaluation import ClassFigures, ConfidentError, Evaluation, Group, Speed, SureAnswers
 from polarbert.inference.groups import Grouping, by_length, by_value
 from polarbert.inference.prediction import Prediction
@@ -66,8 +67,8 @@ def evaluate(
     seconds = time.perf_counter() - started
     threshold = model.unsure_below if unsure_below is None else unsure_below
     predictions = [known[text] for text in dataset.texts]
-    judged = evaluate_predictions(dataset, predictions, model.labels, threshold, seconds=seconds, by=by)
-    return replace(judged, about=_about(model))
+    about = describe(model)
+    return evaluate_predictions(dataset, predictions, model.labels, threshold, seconds=seconds, by=by, about=about)
 
 
 def evaluate_predictions(
@@ -78,6 +79,7 @@ def evaluate_predictions(
     *,
     seconds: float | None = None,
     by: Sequence[str] = (),
+    about: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Judge answers that are there already.
 
@@ -88,6 +90,8 @@ def evaluate_predictions(
         unsure_below: the confidence below which an answer is unsure.
         seconds: how long the different texts took; None when that is not known.
         by: columns by whose values to judge as well.
+        about: where the answers are from, by name, for the foot of the page: `describe` says it of a model. The version
+            of Polarbert is added.
 
     Raises:
         DataError: when there is no row to judge.
@@ -119,7 +123,25 @@ def evaluate_predictions(
         speed=_speed(dataset, predictions, seconds),
         skipped=dict(dataset.skipped),
         notes=(*dataset.notes, *_notes(dataset, answers, labels)),
+        about={**(about or {}), "polarbert": __version__},
     )
+
+
+def describe(model: Predictor) -> dict[str, str]:
+    """A model and what computes it, for `Evaluation.about`.
+
+    Example:
+        >>> describe(polarbert.load(threads=2))["engine"]
+        'onnxruntime on 2 threads'
+    """
+    engine, threads = model.engine.name, model.engine.threads
+    if engine.startswith("torch"):  # its threads are PyTorch's own
+        return {"model": str(model.bundle.path), "fingerprint": model.bundle.fingerprint(WEIGHTS), "engine": engine}
+    return {
+        "model": str(model.bundle.path),
+        "fingerprint": model.bundle.fingerprint(),
+        "engine": f"{engine} on {_counted(threads, 'thread')}",
+    }
 
 
 def align(dataset: Dataset, labels: Sequence[str], mapping: Mapping[str, str] | None = None) -> Dataset:
@@ -331,16 +353,6 @@ def _notes(dataset: Dataset, answers: _Answers, labels: Sequence[str]) -> Iterat
 
 def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def _about(model: Predictor) -> dict[str, str]:
-    threads = model.engine.threads
-    return {
-        "model": str(model.bundle.path),
-        "fingerprint": model.bundle.fingerprint(),
-        "engine": f"{model.engine.name} on {threads} thread{'s' if threads != 1 else ''}",
-        "polarbert": __version__,
-    }
 
 
 def _cut(text: str) -> str:

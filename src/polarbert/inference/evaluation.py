@@ -130,7 +130,7 @@ class Evaluation:
         speed: None where it was not measured.
         skipped: rows that could not be judged, by reason.
         notes: what was assumed of the data and what the figures cannot show, for people to read.
-        about: the model and how it was run.
+        about: where the answers are from: model, engine, version.
     """
 
     name: str

@@ -281,6 +281,8 @@ class _Work:
             f"base: {self.base.name} ({config.num_hidden_layers} layers, hidden size {config.hidden_size}), on "
             f"{self.settings.device} in {training.precision}, {threads} thread{'s' if threads != 1 else ''}"
         )
+        if threads > (processors := usable_threads()):
+            self.note(f"{threads:,} threads where {processors:,} may run at once: so many make it slower")
         cut = f", {learned.cut:,} long texts cut to their head and tail" if learned.cut else ""
         self.note(
             f"passes: {training.epochs:g} over {learned.pieces:,} word pieces{cut}, in batches of "

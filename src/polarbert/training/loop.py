@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
@@ -167,13 +167,15 @@ class _Trainer(Generic[PartOfTask]):
         logged, losses = replace(self.position), _Means()
         with self._progress:
             for batch in self._batches():
-                overdue = time.monotonic() - saved_at >= self.settings.checkpoint_seconds
-                to_save = self._step(batch, losses, overdue) or self.position.step in due
-                position, now = self.position, time.monotonic()
-                if to_save or now - logged_at >= LOG_SECONDS:
+                now = time.monotonic()
+                wishes = now - saved_at >= self.settings.checkpoint_seconds, now - logged_at >= LOG_SECONDS
+                to_save, to_log = self._step(batch, losses, wishes)
+                position = self.position
+                to_save = to_save or position.step in due
+                if to_save or to_log:
                     seconds = position.seconds - logged.seconds  # of training alone
                     self._log(losses, (position.tokens - logged.tokens) / max(seconds, 1e-9))
-                    losses, logged_at, logged = _Means(), now, replace(position)
+                    losses, logged_at, logged = _Means(), time.monotonic(), replace(position)
                 if position.step in due:
                     self._evaluate()
                 if to_save:
@@ -198,41 +200,48 @@ class _Trainer(Generic[PartOfTask]):
     def _has_no_patience(self) -> bool:
         return self.settings.patience is not None and self.position.stale >= self.settings.patience
 
-    def _step(self, batch: list[int], losses: _Means, overdue: bool) -> bool:
+    def _step(self, batch: list[int], losses: _Means, wishes: Sequence[bool]) -> list[bool]:
         """One step of the optimizer.
 
         Args:
             batch: the numbers of its examples, over all processes.
             losses: takes this process's share of the batch's losses.
-            overdue: it is time for a checkpoint, by this process's clock.
+            wishes: what is to be done after it, by this process's clock.
 
         Returns:
-            True when it is time for a checkpoint by the clock of process 0, so that all save after the same step.
+            What is to be done by the clock of process 0, so that all do it after the same step.
         """
         started = time.monotonic()
         self._replica.train()
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.position.step, self.steps, self.settings)
-        own = self._processes.share(batch)
-        # A batch of fewer examples than processes: those without one take part all the same, with nothing that counts.
-        parts, weight = self.task.prepare(own or batch[:1]), float(bool(own))
-        counted = [(part.tokens, *part.counts) for part in parts]
-        sums = [weight * sum(column) for column in zip(*counted, strict=True)]
-        late, tokens, *totals = self._processes.sum([float(overdue and self._processes.is_first), *sums])
-        weighted = [(part, weight) for part in parts]
-        # Where each process holds a part of the network, all compute equally often, if need be what does not count.
-        weighted += [(parts[-1], 0.0)] * (self._processes.most(len(parts)) - len(parts))
-        for number, (part, counts) in enumerate(weighted, 1):
-            with nullcontext() if number == len(weighted) else unsynchronised(self._replica):
-                losses.add(self._learn(part, totals, counts))
+        share = self._divide(batch, wishes)
+        for number, (part, weight) in enumerate(share.parts, 1):
+            with nullcontext() if number == len(share.parts) else unsynchronised(self._replica):
+                losses.add(self._learn(part, share.totals, weight))
         losses.steps += 1
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.position.step += 1
-        self.position.tokens += int(tokens)
+        self.position.tokens += share.tokens
         self.position.seconds += time.monotonic() - started
-        return late > 0
+        return share.wishes
+
+    def _divide(self, batch: list[int], wishes: Sequence[bool]) -> _Share[PartOfTask]:
+        """What this process computes of a batch, and what all have to know of each other, in one exchange."""
+        own = self._processes.share(batch)
+        # A batch of fewer examples than processes: those without one take part all the same, with nothing that counts.
+        parts, weight = self.task.prepare(own or batch[:1]), float(bool(own))
+        counted = [(part.tokens, *part.counts) for part in parts]
+        sums = [weight * sum(column) for column in zip(*counted, strict=True)]
+        asked = [float(wish and self._processes.is_first) for wish in wishes]
+        found = self._processes.sum([*asked, *sums])
+        agreed, (tokens, *totals) = found[: len(asked)], found[len(asked) :]
+        weighted = [(part, weight) for part in parts]
+        # Where each process holds a part of the network, all compute equally often, if need be what does not count.
+        weighted += [(parts[-1], 0.0)] * (self._processes.most(len(parts)) - len(parts))
+        return _Share(weighted, totals, int(tokens), [wish > 0 for wish in agreed])
 
     def _learn(self, part: PartOfTask, totals: Sequence[float], weight: float) -> dict[str, Tensor]:
         """Add the gradients of a part; its losses."""
@@ -285,6 +294,23 @@ class _Trainer(Generic[PartOfTask]):
     def _save(self) -> None:
         keep = self.settings.keep_checkpoints
         save_checkpoint(self.run.checkpoint, self.model, self._optimizer, self.position, keep, self._processes)
+
+
+@dataclass(frozen=True)
+class _Share(Generic[PartOfTask]):
+    """A batch as this process sees it.
+
+    Attributes:
+        parts: what it computes, each with a weight: 0 for what is computed for company alone.
+        totals: the counts of the whole batch.
+        tokens: its pieces, over all processes.
+        wishes: what process 0 wants done after the step.
+    """
+
+    parts: list[tuple[PartOfTask, float]]
+    totals: list[float]
+    tokens: int
+    wishes: list[bool]
 
 
 class _Means:

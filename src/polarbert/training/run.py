@@ -147,10 +147,17 @@ class RunDirectory:
         return _read_json(self.path / name)
 
     def records(self, name: str) -> list[dict[str, Any]]:
-        """The lines of a JSONL file; half a line, left by a run that was killed, is none."""
+        """The lines of a JSONL file; half a line, left by a run that was killed, is none.
+
+        Raises:
+            TrainingError: when another line is damaged.
+        """
         file = self.path / name
         lines = file.read_text("utf-8", "replace").splitlines(keepends=True) if file.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except ValueError as error:
+            raise TrainingError(f"{file}: has a damaged line: {error}. Start again in a new directory") from error
 
     def write(self, name: str, content: Any) -> None:
         """Write a JSON file in one atomic step."""
