@@ -21,7 +21,12 @@ import child
 import common
 
 PACKAGES = ("numpy", "pyarrow", "tokenizers")
-OURS, WHOLE, SENTENCES = "polarbert, from file to shards", "tokenizers, whole books", "tokenizers, sentence by sentence"
+OURS = "polarbert, from file to shards"
+ALONE = {  # the library, by what it is given
+    "tokenizers, whole books": "books",
+    "tokenizers, passages of 16,384 characters": "passages",
+    "tokenizers, sentence by sentence": "sentences",
+}
 BATCH = 2**22  # characters given to the library at once; all at once would take gigabytes for the answers
 LENGTHS = (128, 512)
 
@@ -63,11 +68,10 @@ def _options() -> argparse.Namespace:
 
 def _rounds(request: dict[str, Any], rounds: int) -> dict[str, list[dict[str, Any]]]:
     """Every contestant once a round, in turn."""
-    contestants = {
-        WHOLE: ("run_tokenizers", {"sentences": False}),
-        SENTENCES: ("run_tokenizers", {"sentences": True}),
-        OURS: ("run_polarbert", {}),
+    contestants: dict[str, tuple[str, dict[str, Any]]] = {
+        name: ("run_tokenizers", {"texts": texts}) for name, texts in ALONE.items()
     }
+    contestants[OURS] = ("run_polarbert", {})
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
     for number in range(1, rounds + 1):
         for name, (part, more) in contestants.items():
@@ -76,13 +80,13 @@ def _rounds(request: dict[str, Any], rounds: int) -> dict[str, list[dict[str, An
             common.say(
                 f"round {number}  {name}: {run['seconds']:.2f} s, {run['pieces'] / run['seconds']:,.0f} pieces/s"
             )
-        if runs[SENTENCES][-1]["pieces"] != runs[OURS][-1]["pieces"]:
+        if runs["tokenizers, sentence by sentence"][-1]["pieces"] != runs[OURS][-1]["pieces"]:
             raise SystemExit(f"the shards have {runs[OURS][-1]['pieces']:,} pieces; the library gave others")
     return runs
 
 
 def _described(name: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    fastest = [min(run["seconds"] for run in turn) for turn in zip(runs[WHOLE], runs[SENTENCES], strict=True)]
+    fastest = [min(run["seconds"] for run in turn) for turn in zip(*(runs[name] for name in ALONE), strict=True)]
     own = runs[name]
     return {
         "pieces_per_second": common.summary([run["pieces"] / run["seconds"] for run in own], digits=0),
@@ -120,12 +124,17 @@ def prepare(request: dict[str, Any]) -> dict[str, Any]:
 
 def run_tokenizers(request: dict[str, Any]) -> dict[str, Any]:
     """The library alone: texts lie in memory, and nobody asks for the pieces."""
+    from polarbert.data.passages import cut_passages
     from polarbert.text import WordPieceTokenizer
     from polarbert.text.sentences import split_sentences
 
     backend = WordPieceTokenizer.from_directory(Path(request["room"]) / "tokenizer").backend
-    texts = [document.text for document in _documents(request)]
-    if request["sentences"]:
+    documents = _documents(request)
+    if request["texts"] == "passages":
+        texts = [passage.text for passage in cut_passages(documents, 2**14)]
+    else:
+        texts = [document.text for document in documents]
+    if request["texts"] == "sentences":
         texts = [sentence for text in texts for sentence in split_sentences(text)]
     batches = _batches(texts)
     backend.encode_batch_fast(texts[0][:1000].split(), add_special_tokens=False)  # starts its threads
@@ -202,12 +211,12 @@ def _show(values: dict[str, Any]) -> None:
     for name, figures in values["contestants"].items():
         middle = {what: found["median"] for what, found in figures.items()}
         print(
-            f"{name:<34} {middle['pieces_per_second']:>9,.0f} pieces/s  "
+            f"{name:<42} {middle['pieces_per_second']:>9,.0f} pieces/s  "
             f"{middle['share_of_fastest_tokenizers']:.0%} of the fastest tokenizers  "
             f"peak {middle['peak_bytes'] / 1e6:,.0f} MB"
         )
     for name, figures in values["pairs"].items():
-        print(f"{name:<34} {figures['pieces_per_second']['median']:>9,.0f} pieces/s on one thread")
+        print(f"{name:<42} {figures['pieces_per_second']['median']:>9,.0f} pieces/s on one thread")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
 
+from polarbert.data.corpus import Document
 from polarbert.data.shards import Shards, write_shards
 from polarbert.text import WordPieceTokenizer
 
@@ -15,12 +15,9 @@ FIRST = 5  # the id of word w0, after the special pieces
 CLS, SEP = 2, 3
 
 
-@dataclass(frozen=True)
-class Text:
+def text(content: str) -> Document:
     """A document."""
-
-    text: str
-    source: str = "here"
+    return Document("here", content)
 
 
 def bars(text: str) -> list[str]:
@@ -35,24 +32,25 @@ def numbered_words(size: int = 4000) -> WordPieceTokenizer:
     return WordPieceTokenizer.from_vocab(vocab, lowercase=True)
 
 
-def counted(shape: Sequence[Sequence[int]], size: int = 4000) -> Iterator[Text]:
+def counted(shape: Sequence[Sequence[int]], size: int = 4000) -> Iterator[Document]:
     """Documents of sentences of these lengths. The words count on, and from 0 again when they reach `size`."""
     words = count()
     for sentences in shape:
-        texts = [" ".join(f"w{next(words) % size}" for _ in range(length)) for length in sentences]
-        yield Text("|".join(texts))
+        parts = [" ".join(f"w{next(words) % size}" for _ in range(length)) for length in sentences]
+        yield text("|".join(parts))
 
 
 def shards_of(
     shape: Sequence[Sequence[int]],
     folder: Path,
     shard_pieces: int = 2**22,
-    documents: Iterable[Text] | None = None,
+    documents: Iterable[Document] | None = None,
     split: Callable[[str], Sequence[str]] = bars,
+    words: int = 4000,
 ) -> Shards:
     """Shards of documents whose sentences have these lengths."""
-    texts = counted(shape) if documents is None else documents
-    return write_shards(texts, numbered_words(), folder, split, {"corpus": 1}, shard_pieces)
+    texts = counted(shape, words) if documents is None else documents
+    return write_shards(texts, numbered_words(words), folder, split, {"corpus": 1}, shard_pieces)
 
 
 def sentences_of(shards: Shards) -> list[tuple[int, list[int]]]:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.shard_fixtures import Text
+from tests.shard_fixtures import text as document
 
 from polarbert.data.passages import MAX_CHARACTERS, cut_passages
 
 
 def cut(text: str, longest: int) -> list[str]:
-    return [passage.text for passage in cut_passages([Text(text)], longest)]
+    return [passage.text for passage in cut_passages([document(text)], longest)]
 
 
 @given(st.lists(st.text("ab.! \n\r", max_size=60), max_size=5), st.integers(1, 20))
 def test_passages_are_bounded_and_are_the_documents_again(texts: list[str], longest: int) -> None:
-    passages = list(cut_passages([Text(text) for text in texts], longest))
-    for document, text in enumerate(texts):
-        assert "".join(passage.text for passage in passages if passage.document == document) == text
+    passages = list(cut_passages([document(text) for text in texts], longest))
+    for number, text in enumerate(texts):
+        assert "".join(passage.text for passage in passages if passage.document == number) == text
     assert max((len(passage.text) for passage in passages), default=0) <= longest
     assert [passage.number for passage in passages] == [*range(len(passages))]
 

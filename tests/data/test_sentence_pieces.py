@@ -7,19 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.shard_fixtures import bars
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from polarbert.bundle import resolve
 from polarbert.data.passages import Passage
 from polarbert.data.sentence_pieces import SentenceEncoder, encode_passages
 from polarbert.text import WordPieceTokenizer
 
-# What could reach across the end of a sentence: marks, joiners, accents, faces, tags and the special pieces themselves.
+# What could reach across a space: joiners, accents, faces, tags, the special pieces, and other kinds of white space.
 WORDS = """
-    ⸙ ⸎ ⸟ ⸙⸙ \u200d ♀ ♂ \ufe0f \u0301 é e : ) ( :) :D D: xD < <br <br/> br> > <3 3 [PAD] [SEP] [MASK] [ ] SEP
+    \u200d ♀ ♂ \ufe0f \u0301 é e : ) ( :) :D D: xD < <br <br/> br> > <3 3 [PAD] [SEP] [MASK] [ ] SEP
     😀 👍 🏽 great film . ! ? , … “ ” don't well-made 中 文 \x00 \x7f ## ##ing ing - _ * ½ ß İ
 """
-PIECES = [*WORDS.split(), " ", "\n", "\t", "\u00a0", "\u3000", "", "x" * 120]
+SPACES = [" ", "  ", "\n", "\r\n", "\t", "\x1c", "\x0b", "\x85", "\u00a0", "\u2028", "\u3000"]
+PIECES = [*WORDS.split(), *SPACES, " ", "", "x" * 120]
 SENTENCES = st.lists(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), max_size=12)
 
 
@@ -30,10 +31,10 @@ def cased(vocab: list[str]) -> WordPieceTokenizer:
 
 @pytest.fixture(scope="module")
 def foreign(vocab: list[str]) -> WordPieceTokenizer:
-    """Not of BERT's form: to it the mark would be the beginning of a word."""
+    """Not of BERT's form: the beginning of a text is a piece of its own."""
     numbers = {piece: number for number, piece in enumerate(vocab)}
     backend = Tokenizer(models.WordPiece(numbers))
-    backend.normalizer = normalizers.Lowercase()
+    backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Prepend("a ")])
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return WordPieceTokenizer(backend)
 
@@ -65,32 +66,50 @@ def test_any_characters(tokenizer: WordPieceTokenizer, sentences: list[str]) -> 
     same_as_alone(tokenizer, [sentence.encode("utf-8", "ignore").decode() for sentence in sentences])
 
 
-def test_sentences_are_joined_where_that_is_known_to_change_nothing(
+def test_words_are_cut_alone_where_that_is_known_to_change_nothing(
     tokenizer: WordPieceTokenizer, cased: WordPieceTokenizer, foreign: WordPieceTokenizer
 ) -> None:
     embedded = WordPieceTokenizer.from_directory(resolve(None))
-    assert [SentenceEncoder(each).joins for each in (tokenizer, cased, embedded, foreign)] == [True] * 3 + [False]
+    assert [SentenceEncoder(each).by_words for each in (tokenizer, cased, embedded, foreign)] == [True] * 3 + [False]
 
 
-@pytest.mark.parametrize("pattern", ["⸙", "[⸘-⸚]", r"\s+$", "a.", "[^a]", "b(?=a)", "a+"])
-def test_a_replacement_that_may_reach_across_sentences_keeps_them_apart(vocab: list[str], pattern: str) -> None:
+def changed(vocab: list[str], *before: normalizers.Normalizer) -> WordPieceTokenizer:
+    """BERT's tokenizer with other steps before its own."""
     backend = WordPieceTokenizer.from_vocab(vocab, lowercase=True).backend
-    steps = [normalizers.Replace(Regex(pattern), "a"), normalizers.BertNormalizer()]
-    backend.normalizer = normalizers.Sequence(steps)
-    tokenizer = WordPieceTokenizer(backend)
-    assert not SentenceEncoder(tokenizer).joins
-    same_as_alone(tokenizer, ["a b ", " c", "⸙ d", "e"])
+    backend.normalizer = normalizers.Sequence([*before, normalizers.BertNormalizer()])
+    return WordPieceTokenizer(backend)
 
 
-def test_more_sentences_than_go_into_one_text(tokenizer: WordPieceTokenizer) -> None:
-    sentences = ["The film was great!", "", "I loved it :)", "Not ⸙ bad."] * 700
-    same_as_alone(tokenizer, ["x" * 40_000, *sentences, "x " * 40_000, *sentences, "x" * 40_000])
+@pytest.mark.parametrize("pattern", [r"\s+$", "a.", "[^a]", "b(?=a)", "^a", "a+"])
+def test_a_replacement_that_may_look_beyond_a_word_keeps_sentences_whole(vocab: list[str], pattern: str) -> None:
+    tokenizer = changed(vocab, normalizers.Replace(Regex(pattern), "a"))
+    assert not SentenceEncoder(tokenizer).by_words
+    same_as_alone(tokenizer, ["a b ", " c a", "a d", "e b a"])
 
 
-def test_a_vocabulary_may_have_the_mark(vocab: list[str]) -> None:
-    tokenizer = WordPieceTokenizer.from_vocab([*vocab, "⸙"], lowercase=True)
-    same_as_alone(tokenizer, ["great ⸙ film", "⸎", "⸙"])
-    assert SentenceEncoder(tokenizer).encode(["⸙"])[0].tolist() == [len(vocab)]
+def test_replacements_with_a_space_are_seen(vocab: list[str]) -> None:
+    first, second = normalizers.Replace(Regex("a b"), "c"), normalizers.Replace(Regex("c d"), "e")
+    sentences = ["a b d", "a b", "c d", "c\nd", "a\nb", "a b\nd", "d a", "b"]
+    assert SentenceEncoder(changed(vocab, first)).by_words
+    same_as_alone(changed(vocab, first), sentences)
+    same_as_alone(changed(vocab, first, second), sentences)  # the first may make what the second looks for
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_added_pieces_with_a_space_are_seen(vocab: list[str], normalized: bool) -> None:
+    backend = WordPieceTokenizer.from_vocab(vocab, lowercase=True).backend
+    backend.add_tokens([AddedToken("not bad", normalized=normalized), AddedToken(":D", single_word=True)])
+    same_as_alone(WordPieceTokenizer(backend), ["it is not bad", "Not Bad", "not\nbad", "not  bad", ":D x:D :D", "bad"])
+
+
+def test_memory_of_words_is_bounded(tokenizer: WordPieceTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polarbert.data.sentence_pieces._MOST_WORDS", 5)
+    encoder = SentenceEncoder(tokenizer)
+    sentences = ["the film was good", "the " + "x" * 41, "a b c d e f g", "the film", "was it good or not at all"]
+    for sentence in sentences * 2:
+        assert encoder.encode([sentence])[0].tolist() == tokenizer.encode([sentence])[0].ids
+        assert len(encoder._known) <= 5
+        assert all(len(word) <= 40 for word in encoder._known)
 
 
 def test_half_a_surrogate_pair_is_a_question_mark(tokenizer: WordPieceTokenizer) -> None:

@@ -17,15 +17,16 @@ import pytest
 from tests.data.killed_shards import SHAPE, SHARD
 from tests.shard_fixtures import (
     FIRST,
-    Text,
     bars,
     content,
     counted,
     numbered_words,
     sentences_of,
     shards_of,
+    text,
 )
 
+from polarbert.data.corpus import Document
 from polarbert.data.shards import Shards, write_shards
 from polarbert.errors import DataError, UsageError
 from polarbert.files import locked_folder
@@ -36,8 +37,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_shards_are_the_corpus(tokenizer: WordPieceTokenizer, tmp_path: Path) -> None:
     texts = ["The film was great😀|I loved it :)", "", "  | ", "Not bad|not good|[SEP] what?", "What a waste of time!"]
-    shards = write_shards([Text(text) for text in texts], tokenizer, tmp_path, bars, {}, shard_pieces=9)
-    expected = [(number, tokenizer.encode([part])[0].ids) for number, text in enumerate(texts) for part in bars(text)]
+    shards = write_shards([text(each) for each in texts], tokenizer, tmp_path, bars, {}, shard_pieces=9)
+    expected = [(number, tokenizer.encode([part])[0].ids) for number, each in enumerate(texts) for part in bars(each)]
     assert sentences_of(shards) == [(number, ids) for number, ids in expected if ids]
     assert (shards.documents, shards.sentences) == (3, 6)
     assert shards.pieces == sum(len(ids) for _, ids in expected)
@@ -62,7 +63,7 @@ def test_pieces_take_two_bytes_or_four_where_the_vocabulary_is_larger(tmp_path: 
     small = shards_of([[3], [3]], tmp_path / "small")
     assert small[0].ids.dtype == np.dtype("<u2")
     tokenizer = numbered_words(66_000)
-    large = write_shards([Text("w65990 w3|w1")], tokenizer, tmp_path / "large", bars, {})
+    large = write_shards([text("w65990 w3|w1")], tokenizer, tmp_path / "large", bars, {})
     assert large[0].ids.dtype == np.dtype("<u4")
     assert large[0].ids.tolist() == [65990 + FIRST, 3 + FIRST, 1 + FIRST]
 
@@ -70,9 +71,9 @@ def test_pieces_take_two_bytes_or_four_where_the_vocabulary_is_larger(tmp_path: 
 def test_a_document_without_sentence_ends_is_cut_and_nothing_is_lost(tmp_path: Path) -> None:
     seen = []
 
-    def whole(text: str) -> list[str]:
-        seen.append(len(text))
-        return [text]
+    def whole(passage: str) -> list[str]:
+        seen.append(len(passage))
+        return [passage]
 
     (document,) = counted([[50_000]])
     shards = write_shards([document], numbered_words(), tmp_path, whole, {}, shard_pieces=20_000)
@@ -85,7 +86,7 @@ def test_a_document_without_sentence_ends_is_cut_and_nothing_is_lost(tmp_path: P
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     before = shards_of(SHAPE, tmp_path, SHARD)
 
-    def unread() -> Iterator[Text]:
+    def unread() -> Iterator[Document]:
         raise AssertionError("the corpus was read")
         yield
 
@@ -112,11 +113,13 @@ def test_progress_is_told(tmp_path: Path) -> None:
 # --- going on after an interruption ---
 
 
-@pytest.mark.parametrize("renaming", [1, 3, 4, 5, 10, 30])
+INDEX = 4 * 11 + 1  # each of eleven shards is three renamings, its record a fourth
+
+
+@pytest.mark.parametrize("renaming", [1, 3, 4, 5, 10, 30, INDEX])
 def test_a_killed_run_goes_on_and_the_files_are_the_same(renaming: int, tmp_path: Path) -> None:
-    """Each shard is three renamings, its record a fourth."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    shards_of(SHAPE, whole, SHARD)
+    assert 4 * len(shards_of(SHAPE, whole, SHARD)) + 1 == INDEX
     command = [sys.executable, "-m", "tests.data.killed_shards", str(killed), str(renaming)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -140,13 +143,13 @@ def test_what_is_in_whole_shards_is_not_tokenised_again(tmp_path: Path, monkeypa
     shape = [[10] * 6] * 40
     split: list[str] = []
 
-    def stops() -> Iterator[Text]:
+    def stops() -> Iterator[Document]:
         yield from counted(shape[:30])
         raise KeyboardInterrupt
 
-    def watched(text: str) -> list[str]:
-        split.append(text)
-        return bars(text)
+    def watched(passage: str) -> list[str]:
+        split.append(passage)
+        return bars(passage)
 
     with pytest.raises(KeyboardInterrupt):
         shards_of([], tmp_path, 250, documents=stops())
@@ -195,7 +198,7 @@ def test_shards_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_of_something_else_is_refused(tmp_path: Path) -> None:
-    def stops() -> Iterator[Text]:
+    def stops() -> Iterator[Document]:
         yield from [*counted([[20_000]])] * 30
         raise KeyboardInterrupt
 
@@ -262,13 +265,13 @@ def test_the_damaged_state_of_a_run_is_named(tmp_path: Path) -> None:
 
 
 CHANGES: dict[str, Callable[[str], str]] = {
-    "cut short": lambda text: text[: len(text) // 2],
+    "cut short": lambda index: index[: len(index) // 2],
     "no JSON object": lambda _: "[1, 2]",
-    "another number": lambda text: text.replace(f'"vocab_size": {4000 + FIRST}', '"vocab_size": 3'),
-    "fewer shards": lambda text: json.dumps({**json.loads(text), "shards": json.loads(text)["shards"][1:]}),
-    "no shards": lambda text: json.dumps({**json.loads(text), "shards": []}),
-    "a name in place of a count": lambda text: text.replace('"sentences": ', '"sentences": "two", "ignored": '),
-    "a later format": lambda text: text.replace('"format": 1,', '"format": 2,', 1),
+    "another number": lambda index: index.replace(f'"vocab_size": {4000 + FIRST}', '"vocab_size": 3'),
+    "fewer shards": lambda index: json.dumps({**json.loads(index), "shards": json.loads(index)["shards"][1:]}),
+    "no shards": lambda index: json.dumps({**json.loads(index), "shards": []}),
+    "a name in place of a count": lambda index: index.replace('"sentences": ', '"sentences": "two", "ignored": '),
+    "a later format": lambda index: index.replace('"format": 1,', '"format": 2,', 1),
 }
 
 
@@ -289,7 +292,7 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
 
 def test_a_corpus_without_a_word_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the corpus has no word"):
-        shards_of([], tmp_path, documents=[Text(" | "), Text("")])
+        shards_of([], tmp_path, documents=[text(" | "), text("")])
 
 
 def test_a_shard_without_room_is_refused(tmp_path: Path) -> None:

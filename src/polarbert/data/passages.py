@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+
+from polarbert.data.corpus import Document
 
 MAX_CHARACTERS = 2**16  # of a passage
 
 # Where a long document is cut, best first: between paragraphs, sentences, lines, words.
 _BREAKS = (("\n\n", "\n\r\n"), (". ", "! ", "? ", ".\n", "!\n", "?\n", ".\r\n", "。"), ("\n",), (" ", "\t"))
-
-
-class Document(Protocol):
-    """A text of a corpus."""
-
-    @property
-    def source(self) -> str:
-        """Where it came from, for messages."""
-
-    @property
-    def text(self) -> str:
-        """The text itself."""
 
 
 @dataclass(frozen=True, slots=True)

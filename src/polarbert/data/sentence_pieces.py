@@ -1,22 +1,21 @@
-"""Passages as the word pieces of their sentences, at the speed at which the tokenizer takes whole texts.
+"""Passages as the word pieces of their sentences, faster than the tokenizer itself cuts a text.
 
-An answer of the tokenizer costs much more than the pieces in it, and sentences are short. So many go in as one text
-with a mark after each, which comes out as a piece of its own and tells where the sentence ends.
+To BERT's tokenizer a text is words between spaces, each cut alone, and most words of a corpus have been seen before. So
+their pieces are remembered, and the tokenizer is asked for new words only.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding
 
 from polarbert.data.passages import Passage
 from polarbert.text import WordPieceTokenizer
@@ -24,13 +23,9 @@ from polarbert.text import WordPieceTokenizer
 Splitter = Callable[[str], Sequence[str]]
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
 
-# Characters of a text given to the tokenizer, and of the texts given at once. Smaller texts cost speed; larger ones,
-# memory, and processors that wait for the last text.
-_TEXT, _BATCH = 2**14, 2**20
-_AHEAD = 3  # batches that are being tokenised while others are split or written
-
-# Rare punctuation: BERT's tokenizer makes a word of each, whatever stands beside it.
-_MARKS = "⸙⸎⸟⸛⸞⸑"
+_BATCH = 2**20  # characters cut into pieces at once
+_LIST = 256  # words given to the tokenizer as one text
+_MOST_WORDS, _LONGEST_WORD = 2**19, 40  # that are remembered: some 100 MB at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +70,7 @@ class Block:
 def encode_passages(
     passages: Iterable[Passage], tokenizer: WordPieceTokenizer, split: Splitter, longest: int
 ) -> Iterator[Block]:
-    """Tokenise the sentences of passages on all threads, in order.
+    """Tokenise the sentences of passages, in order.
 
     The pieces of a sentence are those that `WordPieceTokenizer.encode` gives it alone. Sentences without pieces are
     left out; one of more than `longest` pieces is cut into parts of nearly equal length.
@@ -87,19 +82,8 @@ def encode_passages(
         longest: most pieces in a sentence.
     """
     encoder = SentenceEncoder(tokenizer)
-    waiting: deque[Future[Block]] = deque()
-    with ThreadPoolExecutor(2) as pool:  # one waits for the tokenizer while the other turns its answers into arrays
-        try:
-            for batch in _batches(passages):
-                sentences = [split(passage.text) for passage in batch]
-                waiting.append(pool.submit(_encode, encoder, batch, sentences, longest))
-                if len(waiting) == _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    for batch in _batches(passages):
+        yield _encode(encoder, batch, [split(passage.text) for passage in batch], longest)
 
 
 def _batches(passages: Iterable[Passage]) -> Iterator[list[Passage]]:
@@ -138,83 +122,96 @@ class SentenceEncoder:
     """Gives the pieces of many sentences at once, as arrays.
 
     Args:
-        tokenizer: any; one of BERT's form is asked for many sentences in one text, another for each alone.
+        tokenizer: any; one of BERT's form is asked for new words alone, another for each sentence.
     """
 
     def __init__(self, tokenizer: WordPieceTokenizer) -> None:
-        vocab = tokenizer.backend.get_vocab()
-        self.vocab_size = max(vocab.values()) + 1
-        self.dtype = np.dtype("<u2" if self.vocab_size < 2**16 else "<u4")  # the mark takes one number more
-        self._alone = tokenizer.backend
-        self._mark, self._other = [mark for mark in _MARKS if mark not in vocab][:2]
-        self._marked = _with_mark(tokenizer.backend, self._mark, self.vocab_size)
-
-    @property
-    def joins(self) -> bool:
-        """Whether many sentences go in as one text; otherwise it takes half as long again."""
-        return self._marked is not None
+        self._backend = tokenizer.backend
+        is_small = max(tokenizer.backend.get_vocab().values()) < 2**16
+        self._code = "<u2" if is_small else "<u4"
+        self._known: dict[str, bytes] = {}
+        definition = json.loads(tokenizer.backend.to_str())
+        self.by_words = _cuts_words_alone(definition)
+        self._undivided = _across_spaces(definition)
 
     def encode(self, sentences: Sequence[str]) -> tuple[Ids, NDArray[np.int64]]:
         """The pieces of all sentences one after another, and how many each has.
 
         What is no Unicode character (half of a surrogate pair) is read as a question mark.
         """
-        if self._marked is None:
-            ids, ends = self._ids(self._alone, sentences)
-            return ids, np.diff(ends, prepend=0)
-        ids, _ = self._ids(self._marked, self._texts(sentences))
-        ends = np.flatnonzero(ids == self.vocab_size)
-        return ids[ids != self.vocab_size], np.diff(ends, prepend=-1) - 1
+        parts = [*map(self._words, sentences)]
+        new = list(set(chain.from_iterable(parts)).difference(self._known))
+        self._known.update(zip(new, self._pieces(new), strict=True))
+        rows = [b"".join(map(self._known.__getitem__, words)) for words in parts]
+        self._forget(new)
+        ids: Ids = np.frombuffer(b"".join(rows), dtype=self._code)
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows)) // ids.itemsize
+        return ids, lengths
 
-    def _texts(self, sentences: Sequence[str]) -> list[str]:
-        """Texts of about `_TEXT` characters, the mark after each sentence."""
-        if not sentences:
-            return []
-        ends = np.cumsum(np.fromiter(map(len, sentences), dtype=np.int64, count=len(sentences)))
-        starts = np.flatnonzero(np.diff(ends // _TEXT, prepend=-1)).tolist()
-        texts = [sentences[start:end] for start, end in zip(starts, [*starts[1:], len(sentences)], strict=True)]
-        return [self._join(text) for text in texts]
+    def _words(self, sentence: str) -> list[str]:
+        """What is cut alone: words, or the sentence as it is."""
+        if not self.by_words or (self._undivided is not None and self._undivided.search(sentence)):
+            return [sentence]
+        return sentence.replace("\n", " ").replace("\r", " ").split(" ")
 
-    def _join(self, sentences: Sequence[str]) -> str:
-        joined = self._mark.join([*sentences, ""])
-        if joined.count(self._mark) == len(sentences):
-            return joined
-        # The text has the mark itself. To the tokenizer it is unknown punctuation, and so is the other one.
-        return self._mark.join([*(sentence.replace(self._mark, self._other) for sentence in sentences), ""])
-
-    def _ids(self, backend: Tokenizer, texts: Sequence[str]) -> tuple[Ids, NDArray[np.int64]]:
+    def _pieces(self, texts: list[str]) -> Iterator[bytes]:
+        """The pieces of each text."""
         try:
-            found = backend.encode_batch_fast(texts, add_special_tokens=False)
-        except TypeError:  # what it says of a text that has no form in UTF-8
-            sound = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-            found = backend.encode_batch_fast(sound, add_special_tokens=False)
-        ends = np.cumsum([len(text) for text in found], dtype=np.int64)
-        count = int(ends[-1]) if len(ends) else 0
-        return np.fromiter(chain.from_iterable(text.ids for text in found), dtype=self.dtype, count=count), ends
+            return self._cut(texts)
+        except TypeError:  # what the tokenizer says of a text that has no form in UTF-8
+            return self._cut([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+
+    def _cut(self, texts: list[str]) -> Iterator[bytes]:
+        if not self.by_words:
+            return (self._packed(text.ids) for text in self._backend.encode_batch_fast(texts, add_special_tokens=False))
+        # An answer costs more than the pieces of a word, so words go in by lists, each of them one answer.
+        lists = [texts[start : start + _LIST] for start in range(0, len(texts), _LIST)]
+        found = self._backend.encode_batch(lists, is_pretokenized=True, add_special_tokens=False)
+        return chain.from_iterable(map(self._parted, lists, found))
+
+    def _parted(self, words: list[str], found: Encoding) -> Iterator[bytes]:
+        """The answer to a list, word by word."""
+        size = np.dtype(self._code).itemsize
+        ends = size * np.cumsum(np.bincount(np.array(found.word_ids, dtype=np.int64), minlength=len(words)))
+        return map(self._packed(found.ids).__getitem__, map(slice, [0, *ends[:-1].tolist()], ends.tolist()))
+
+    def _packed(self, ids: list[int]) -> bytes:
+        return np.array(ids, dtype=self._code).tobytes()
+
+    def _forget(self, new: list[str]) -> None:
+        """Keep memory bounded: nothing long stays, and all goes when there is too much."""
+        if len(self._known) > _MOST_WORDS:
+            self._known.clear()
+            return
+        for word in new:
+            if len(word) > _LONGEST_WORD:
+                del self._known[word]
 
 
-def _with_mark(backend: Tokenizer, mark: str, number: int) -> Tokenizer | None:
-    """The tokenizer with one piece more; None when it is not known to cut what stands beside that as if it were alone.
+def _cuts_words_alone(definition: dict[str, Any]) -> bool:
+    """Whether a tokenizer is known to cut what stands between spaces as if it were alone.
 
-    BERT's own steps look at one character after another, and a punctuation mark parts words. Other steps may look
-    further, or treat the beginning of a text apart.
+    BERT's own steps look at one character after another, and a space parts words. Other steps may look further, or
+    treat the beginning of a text apart.
     """
-    definition = json.loads(backend.to_str())
-    if not _is_known(definition, mark):
-        return None
-    definition["model"]["vocab"][mark] = number
-    marked = Tokenizer.from_str(json.dumps(definition))
-    vocab = marked.get_vocab()
-    return marked if vocab.pop(mark, None) == number and vocab == backend.get_vocab() else None
-
-
-def _is_known(definition: dict[str, Any], mark: str) -> bool:
+    normalizers = _steps(definition["normalizer"], "normalizers")
+    steps = _steps(definition["pre_tokenizer"], "pretokenizers")
     return (
         definition["model"]["type"] == "WordPiece"
-        and all(_is_known_normalizer(step, mark) for step in _steps(definition["normalizer"], "normalizers"))
-        and {"type": "BertPreTokenizer"} in (steps := _steps(definition["pre_tokenizer"], "pretokenizers"))
+        and all(_is_known_normalizer(step) for step in normalizers)
+        and not any(map(_replaces_spaces, normalizers[1:]))  # `_across_spaces` knows the text as it comes in
+        and {"type": "BertPreTokenizer"} in steps
         and all(step["type"] == "BertPreTokenizer" or _isolates_symbols(step) for step in steps)
+        and not any(token["normalized"] and _has_space(token["content"]) for token in definition["added_tokens"])
     )
+
+
+def _across_spaces(definition: dict[str, Any]) -> re.Pattern[str] | None:
+    """What such a tokenizer sees as one though there is a space in it."""
+    first = _steps(definition["normalizer"], "normalizers")[:1]
+    patterns = [step["pattern"]["Regex"] for step in first if _replaces_spaces(step)]
+    patterns += [re.escape(token["content"]) for token in definition["added_tokens"] if _has_space(token["content"])]
+    return re.compile("|".join(patterns)) if patterns else None
 
 
 def _steps(step: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
@@ -223,21 +220,21 @@ def _steps(step: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
     return list(step[inner]) if step["type"] == "Sequence" else [step]
 
 
-def _is_known_normalizer(step: dict[str, Any], mark: str) -> bool:
+def _is_known_normalizer(step: dict[str, Any]) -> bool:
+    """BERT's own, or a replacement that lists the characters it takes and looks at no others."""
     if step["type"] == "Replace":
-        return _stays_inside(step["pattern"].get("Regex", "."), mark)
+        return not set(step["pattern"].get("Regex", ".")) & set("\\.^$(){}*+")
     return bool(step["type"] == "BertNormalizer")
 
 
-def _stays_inside(pattern: str, mark: str) -> bool:
-    """Whether a pattern lists the characters it takes, the mark not among them, and looks at no others."""
-    if set(pattern) & set("\\.^$(){}*+"):
-        return False
-    ranges = zip(pattern, pattern[1:], pattern[2:], strict=False)
-    around = any(low <= mark <= high for low, between, high in ranges if between == "-")
-    return mark not in pattern and not around
+def _replaces_spaces(step: dict[str, Any]) -> bool:
+    return _is_known_normalizer(step) and step["type"] == "Replace" and _has_space(step["pattern"]["Regex"])
 
 
 def _isolates_symbols(step: dict[str, Any]) -> bool:
     wanted = {"type": "Split", "pattern": {"Regex": r"\p{S}"}, "behavior": "Isolated", "invert": False}
     return step == wanted
+
+
+def _has_space(text: str) -> bool:
+    return any(map(str.isspace, text))

@@ -15,7 +15,8 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Self, overload
 
-from polarbert.data.passages import Document, cut_passages
+from polarbert.data.corpus import Document
+from polarbert.data.passages import cut_passages
 from polarbert.data.sentence_pieces import Splitter, encode_passages
 from polarbert.data.shard_files import Shard, ShardRecord, check_files, content_digest, read_shard
 from polarbert.data.shard_writer import MAX_BYTES, STATE, ShardWriter, refuse_other
@@ -144,7 +145,7 @@ def write_shards(
     on_progress: Progress | None = None,
     note: Note = _silent,
 ) -> Shards:
-    """Tokenise a corpus once, on all threads and in bounded memory.
+    """Tokenise a corpus once, in bounded memory.
 
     Sentences have the pieces that the tokenizer gives each alone, without [CLS] and [SEP]. A sentence stands whole in
     one shard, unless it has more than 8,192 pieces; a document may go on in the next one.
