@@ -26,6 +26,7 @@ import engines
 import make_page
 import million
 import page_engines
+import page_pretraining
 import score
 import training
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
@@ -134,7 +135,50 @@ def invented_results() -> dict[str, dict[str, Any]]:
             "tokens": 66_000,
             "contestants": {name: trained(3000.0, 3.0, 1.5) for name in training.WITHOUT},
         },
+        "pretraining": about("pretraining")
+        | {
+            "threads": 2,
+            "rounds": 3,
+            "length": 128,
+            "sequences": 1000,
+            "tokens": 110_000,
+            "parameters": 4_000_000,
+            "network": "2 layers of 256, 8,000 pieces",
+            "contestants": {
+                page_pretraining.DEFAULTS: trained(3000.0, 1.0, 0.5),
+                page_pretraining.OURS: trained(9000.0, 3.0, 1.5) | {"peak_bytes": common.summary([600e6])},
+            },
+        },
+        "shards": about("shards")
+        | {
+            "books": 80,
+            "characters": 40_000_000,
+            "pieces": 9_000_000,
+            "sentences": 350_000,
+            "contestants": {
+                name: {
+                    "pieces_per_second": common.summary([900_000.0]),
+                    "seconds": common.summary([10.0]),
+                    "peak_bytes": common.summary([400e6]),
+                    "share_of_fastest_tokenizers": common.summary([share]),
+                }
+                for name, share in ((page_pretraining.WHOLE, 1.0), (page_pretraining.SHARDS, 0.9))
+            },
+            "pairs": {"pairs of 128": {"pieces_per_second": common.summary([9e6])}},
+        },
+        "large": about("large")
+        | {
+            "tokens": 1024,
+            "length": 128,
+            "threads": 2,
+            "paper_pieces": 131_072_000_000,
+            "runs": {"base, pretraining": large_run() | {"paper_years": 9.5}, "base, fine-tuning": large_run()},
+        },
     }
+
+
+def large_run() -> dict[str, Any]:
+    return {"parameters": 110_000_000, "precision": "bf16", "tokens_per_second": 437.0, "peak_bytes": 3e9}
 
 
 def trained(speed: float, times_defaults: float, times_grouped: float) -> dict[str, Any]:
@@ -253,6 +297,13 @@ def test_a_goal_that_is_met_is_no_news() -> None:
         (("engines", "mixes", "reviews", "contestants", "openvino", "ratio", "median"), 4.49, "4.49 times"),
         (("training", "contestants", "polarbert", "times_defaults", "median"), 1.49, "1.49 times"),
         (("training", "contestants", "polarbert", "times_grouped", "median"), 0.99, "0.99 times"),
+        (("pretraining", "contestants", "polarbert", "times_defaults", "median"), 1.99, "1.99 times"),
+        (("pretraining", "contestants", "polarbert", "peak_bytes", "median"), 901e6, "901 MB"),
+        (
+            ("shards", "contestants", page_pretraining.SHARDS, "share_of_fastest_tokenizers", "median"),
+            0.79,
+            "79%",
+        ),
         (("million", "steady"), million.steady(scored(200_000, lambda n: 1e8 + 20 * n), 75_000, 1_000_000), "+18"),
     ],
 )
@@ -321,7 +372,7 @@ def test_a_busy_machine_is_said() -> None:
 
 def test_every_row_of_a_table_has_its_columns() -> None:
     tables = re.findall(r"(?:^\|.*\n)+", make_page.page(invented_results()), re.MULTILINE)
-    assert len(tables) == 17
+    assert len(tables) == 21
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
 
