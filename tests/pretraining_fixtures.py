@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from polarbert.text import WordPieceTokenizer
 from polarbert.training.config import to_toml
@@ -61,7 +62,7 @@ def write_inputs(folder: Path, tokenizer: WordPieceTokenizer, settings: Pretrain
     return [str(corpus), "--config", str(folder / "settings.toml"), "--vocab", str(folder / "vocabulary")]
 
 
-def with_steps(settings: PretrainSettings, steps: int, **training: object) -> PretrainSettings:
+def with_steps(settings: PretrainSettings, steps: int, **training: Any) -> PretrainSettings:
     """The same with one stage of so many steps, and other settings of the loop."""
     stage = replace(settings.stages[0], steps=steps)
     return replace(settings, stages=(stage,), training=replace(settings.training, **training))

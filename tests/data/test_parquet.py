@@ -280,7 +280,11 @@ def test_a_pipe_is_refused() -> None:
 
 
 def test_options_of_other_formats_are_refused() -> None:
-    for option, name in (({"encoding": "cp1252"}, "--encoding"), ({"delimiter": ";"}, "--delimiter")):
+    options: list[tuple[dict[str, Any], str]] = [
+        ({"encoding": "cp1252"}, "--encoding"),
+        ({"delimiter": ";"}, "--delimiter"),
+    ]
+    for option, name in options:
         with pytest.raises(UsageError, match=rf"in: {name} is for csv.* and this is parquet. Leave it out"):
             open_table(io.BytesIO(GOOD), "in", "parquet", "text", **option)
 

@@ -35,7 +35,7 @@ def make(tokenizer: WordPieceTokenizer, tmp_path: Path) -> Make:
     tokenizer.save(tmp_path / "vocabulary")
 
     def make(name: str, settings: PretrainSettings = SETTINGS, **more: Any) -> Pretraining:
-        arguments = {"vocabulary": tmp_path / "vocabulary", "quiet": True} | more
+        arguments: dict[str, Any] = {"vocabulary": tmp_path / "vocabulary", "quiet": True} | more
         return Pretraining([corpus], tmp_path / name, settings, **arguments)
 
     return make
@@ -186,7 +186,8 @@ def test_without_next_sentences_it_is_a_masked_language_model(make: Make) -> Non
 def test_what_comes_out_opens_in_transformers(make: Make) -> None:
     work = make("run")
     work.run()
-    model, report = transformers.BertForPreTraining.from_pretrained(work.output / "best", output_loading_info=True)
+    loaded: Any = transformers.BertForPreTraining.from_pretrained(work.output / "best", output_loading_info=True)
+    model, report = loaded
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(work.output / "best")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
+from polarbert.data.division import Positions
 from polarbert.export.bundling import CALIBRATION_TEXTS, ExportOptions, export_bundle
 from polarbert.export.proof import MIN_TEXTS, LabelledSet
 from polarbert.export.texts import own_texts
@@ -25,7 +26,7 @@ from polarbert.inference.evaluate import evaluate_predictions
 from polarbert.inference.evaluation import Evaluation
 from polarbert.inference.prediction import Prediction
 from polarbert.training.confidence import fit_calibration
-from polarbert.training.parts import Parts, Positions
+from polarbert.training.parts import Parts
 from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.run import remove_unfinished, saving
 
