@@ -64,11 +64,11 @@ class SentimentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     from all rows, the one of the last step is kept, and its probabilities are not calibrated.
 
     Fitting takes place in a temporary directory (TMPDIR says where), of which nothing stays, whether it ends well, in
-    an error, by Ctrl-C or by SIGTERM; what a kill -9 leaves there is called ``polarbert-fit-*``. What was fitted is held
-    in memory and carried by a pickle: the graph that scores and its tokenizer, with a checksum of each. For the embedded
-    model these are 25 MB, and 92 MB where fewer than 1,000 texts were learned from undivided, as the graph is float32
-    then. model.safetensors is left behind: what was unpickled predicts, without PyTorch, and is no base for another
-    training.
+    an error, by Ctrl-C or by SIGTERM; what a kill -9 leaves there is called ``polarbert-fit-*``. What was fitted is
+    held in memory and carried by a pickle: the graph that scores and its tokenizer, with a checksum of each. For the
+    embedded model these are 25 MB, and 92 MB where fewer than 1,000 texts were learned from undivided, as the graph
+    is float32 then. model.safetensors is left behind: what was unpickled predicts, without PyTorch, and is no base
+    for another training.
 
     Args:
         base: what to start from: the embedded model (None), a bundle or another directory in the Hugging Face layout,
