@@ -33,9 +33,10 @@ LEGEND = """\
 
 SHARDS_WORDS = """\
 {books:,} books of plain text, {characters:,} characters, {pieces:,} pieces in {sentences:,} sentences. The library
-alone gets the texts in memory, whole books or the same books already cut into sentences, with its fastest call on all
+alone gets the texts in memory, as whole books, cut into passages, or cut into sentences, with its fastest call on all
 threads, and throws the answers away. Polarbert reads the Parquet file, cuts sentences, tokenises and writes the
-shards.
+shards; words that it has met before it does not cut again. Its own work runs on one thread, so with many processors
+the library alone is ahead.
 """
 
 PAIRS_WORDS = """\

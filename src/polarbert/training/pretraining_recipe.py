@@ -148,7 +148,6 @@ class PretrainSettings:
         window_pieces: how much of the corpus is shuffled together, in pieces; about ten bytes of memory each.
         gradient_checkpointing: compute the layers again in the backward pass rather than keep them: a third slower,
             for a fraction of the memory.
-        compile: let PyTorch compile the network; worth it on a GPU.
         sharding: spread weights, gradients and moments over the processes (FSDP) rather than copy them to each.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         network: its sizes.
@@ -172,7 +171,6 @@ class PretrainSettings:
     dev_pairs: int = 2000
     window_pieces: int = 2**25
     gradient_checkpointing: bool = False
-    compile: bool = False
     sharding: bool = False
     device: str = "auto"
     network: NetworkSettings = field(default_factory=NetworkSettings)
