@@ -119,6 +119,8 @@ class Pretraining:
         config = self.settings.network.to_config(self.tokenizer.vocab_size, self.tokenizer.pad_id)
         self._check_lengths(config.max_position_embeddings)
         model = kind(config).to(device)
+        # Masked LM alone leaves the pooler as it is; processes that average gradients must know that it gets none.
+        model.bert.pooler.requires_grad_(self.settings.next_sentence)
         model.bert.gradient_checkpointing = self.settings.gradient_checkpointing
         run.begin(self.settings.to_dict() | {"data": task.fingerprint()}, resume)
         parameters = sum(parameter.numel() for parameter in model.parameters())

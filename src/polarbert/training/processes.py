@@ -88,10 +88,7 @@ class Processes:
         device = next(model.parameters()).device
         if self.sharding:
             return shard(model, device, self.size)
-        # A network may have parameters that a task leaves alone: the pooler, without next sentences.
-        return DistributedDataParallel(
-            model, device_ids=[device] if device.type == "cuda" else None, find_unused_parameters=True
-        )
+        return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
     def wait(self) -> None:
         """Go on when all processes have come here."""
