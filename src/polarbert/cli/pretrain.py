@@ -77,9 +77,10 @@ def pretrain(
         raise
     if as_json and is_first_here():
         emit(json.dumps({"model": str(output / "best"), **summary}))
-    minutes = (time.monotonic() - started) / 60
+    seconds = time.monotonic() - started
+    took = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     note(
-        f"{output}: done in {minutes:.0f} min, the best model at step {summary['best_step']:,}. Try it: "
+        f"{output}: done in {took}, the best model at step {summary['best_step']:,}. Try it: "
         f'polarbert fill-mask --model {output / "best"} "The film was [MASK]."',
         quiet,
     )
