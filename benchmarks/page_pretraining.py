@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from page_parts import Goal, Result, table
 
-OURS, DEFAULTS = "polarbert", "Trainer, fp32 defaults"
+OURS, OURS_SMALL, DEFAULTS = "polarbert", "polarbert, fp32, small batches", "Trainer, fp32 defaults"
 SHARDS, WHOLE, SENTENCES = (
     "polarbert, from file to shards",
     "tokenizers, whole books",
@@ -52,24 +52,18 @@ Sequences of 512 are slower than these, so it is the least.
 
 
 def goals(result: Result) -> list[Goal]:
-    """Against the Trainer's defaults, in speed and in memory."""
-    ours, theirs = result["contestants"][OURS], result["contestants"][DEFAULTS]
-    times = ours["times_defaults"]["median"]
-    peak, their_peak = ours["peak_bytes"]["median"], theirs["peak_bytes"]["median"]
-    return [
-        Goal(
-            "pre-training a small network, real tokens a second",
-            f"at least {TIMES_GOAL:.0f} times the Trainer's fp32 defaults",
-            f"{times:.2f} times",
-            times >= TIMES_GOAL,
-        ),
-        Goal(
-            "pre-training a small network, peak memory",
-            "below the Trainer's fp32 defaults",
-            f"{peak / 1e6:,.0f} MB against {their_peak / 1e6:,.0f} MB",
-            peak < their_peak,
-        ),
-    ]
+    """Against the Trainer's defaults: speed as `polarbert pretrain` is set, speed and memory with batches of its size."""
+    found = result["contestants"]
+    peak, their_peak = found[OURS_SMALL]["peak_bytes"]["median"], found[DEFAULTS]["peak_bytes"]["median"]
+    asked = f"at least {TIMES_GOAL:.0f} times the Trainer's fp32 defaults"
+    goals = []
+    for name, how in ((OURS, ""), (OURS_SMALL, ", fp32, batches as small")):
+        times = found[name]["times_defaults"]["median"]
+        what = f"pre-training a small network, real tokens a second{how}"
+        goals.append(Goal(what, asked, f"{times:.2f} times", times >= TIMES_GOAL))
+    measured = f"{peak / 1e6:,.0f} MB against {their_peak / 1e6:,.0f} MB"
+    what = "pre-training a small network, peak memory, batches as small"
+    return [*goals, Goal(what, "below the Trainer's fp32 defaults", measured, peak < their_peak)]
 
 
 def section(result: Result) -> str:
