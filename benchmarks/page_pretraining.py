@@ -52,7 +52,7 @@ Sequences of 512 are slower than these, so it is the least.
 
 
 def goals(result: Result) -> list[Goal]:
-    """Against the Trainer's defaults: speed as `polarbert pretrain` is set, speed and memory with batches of its size."""
+    """Against the Trainer's defaults: speed as the recipe is set, and speed and memory with batches of its size."""
     found = result["contestants"]
     peak, their_peak = found[OURS_SMALL]["peak_bytes"]["median"], found[DEFAULTS]["peak_bytes"]["median"]
     asked = f"at least {TIMES_GOAL:.0f} times the Trainer's fp32 defaults"
