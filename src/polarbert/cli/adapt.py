@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from polarbert.cli.options import Json, Quiet, TextColumn, emit, note
-from polarbert.data.corpus import read_documents
-from polarbert.errors import MissingExtraError, TrainingError, UsageError
+from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
 
 if TYPE_CHECKING:
     from polarbert.training.masked_lm import MaskedLmSettings
-
-PACKAGES = ("torch", "safetensors", "pyarrow")
 
 
 def adapt(
@@ -52,8 +47,8 @@ def adapt(
 
     Example: polarbert adapt reviews.csv --text-column review -o review-base
     """
-    if any(find_spec(package) is None for package in PACKAGES):
-        raise MissingExtraError("polarbert adapt", "train")
+    check_packages("polarbert adapt", "pyarrow")
+    from polarbert.data.corpus import read_documents
     from polarbert.training.adaptation import adapt as run
 
     settings = _settings(config, epochs, whole_words, seed, device, threads)
@@ -62,20 +57,14 @@ def adapt(
         return list(read_documents(paths, text_column=text_column, note=lambda line: note(line, quiet)))
 
     started = time.monotonic()
-    try:
+    with told_how_to_go_on(lambda: f"{output}: stopped; the same command with --resume goes on"):
         held_out = None if dev is None else read(dev)
         summary = run(read(texts), output, settings, base=base, dev=held_out, resume=resume, quiet=quiet)
-    except Exception:
-        raise
-    except BaseException:  # interrupted from outside
-        note(f"{output}: stopped; the same command with --resume goes on")
-        raise
     if as_json:
         emit(json.dumps({"base": str(output), **summary}))
-    seconds = time.monotonic() - started
     note(
-        f"{output}: done in {seconds:.0f} s; the loss on held-out texts is {-summary['best_score']:.3f}. "
-        f"Train from it: polarbert train DATA --base {output} -o MODEL",
+        f"{output}: done in {duration(time.monotonic() - started)}; "
+        f"the loss on held-out texts is {-summary['best_score']:.3f}. Train from it: polarbert train DATA --base {output} -o MODEL",
         quiet,
     )
 
@@ -88,20 +77,7 @@ def _settings(
     device: str | None,
     threads: int | None,
 ) -> MaskedLmSettings:
-    """Those of the file, changed by the options that were given."""
-    from polarbert.training.config import read_settings
     from polarbert.training.masked_lm import MaskedLmSettings
 
-    settings = MaskedLmSettings() if config is None else read_settings(config, MaskedLmSettings)
-    try:
-        return replace(
-            settings,
-            **_given(whole_words=whole_words or None, device=device),
-            training=replace(settings.training, **_given(epochs=epochs, seed=seed, threads=threads)),
-        )
-    except TrainingError as error:
-        raise UsageError(str(error)) from error
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    options = {"whole_words": whole_words or None, "device": device}
+    return read_options(config, MaskedLmSettings, options, {"epochs": epochs, "seed": seed, "threads": threads})

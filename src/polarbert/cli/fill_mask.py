@@ -10,7 +10,8 @@ import typer
 
 from polarbert.cli.options import Json, emit, note, printable
 from polarbert.cli.predict import stdin_blocks
-from polarbert.cli.pretrained import Pretrained, check_packages, reads_stdin
+from polarbert.cli.pretrained import Pretrained, reads_stdin
+from polarbert.cli.runs import check_packages
 from polarbert.errors import DataError, UsageError
 
 if TYPE_CHECKING:

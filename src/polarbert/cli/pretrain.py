@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polarbert.cli.options import Json, Quiet, emit, note
-from polarbert.errors import MissingExtraError, TrainingError, UsageError
+from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
 
 if TYPE_CHECKING:
     from polarbert.training.pretraining_recipe import PretrainSettings
 
-PACKAGES = ("torch", "safetensors", "pyarrow")
 SHOWN = 4  # sequences that --show-batch prints
 
 
@@ -55,8 +52,7 @@ def pretrain(
 
     Example: polarbert pretrain books --config recipes/pretrain/tiny.toml -o run
     """
-    if any(find_spec(package) is None for package in PACKAGES):
-        raise MissingExtraError("polarbert pretrain", "train")
+    check_packages("polarbert pretrain", "pyarrow")
     from polarbert.training.pretrain import Pretraining
     from polarbert.training.pretraining_view import describe
     from polarbert.training.processes import is_first_here
@@ -68,19 +64,13 @@ def pretrain(
         emit(describe(work.prepare(), SHOWN))
         return
     started = time.monotonic()
-    try:
+    with told_how_to_go_on(lambda: f"{output}: stopped; the same command with --resume goes on"):
         summary = work.run(resume)
-    except Exception:
-        raise
-    except BaseException:  # interrupted from outside
-        note(f"{output}: stopped; the same command with --resume goes on")
-        raise
     if as_json and is_first_here():
         emit(json.dumps({"model": str(output / "best"), **summary}))
-    seconds = time.monotonic() - started
-    took = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     note(
-        f"{output}: done in {took}, the best model at step {summary['best_step']:,}. Try it: "
+        f"{output}: done in {duration(time.monotonic() - started)}, "
+        f"the best model at step {summary['best_step']:,}. Try it: "
         f'polarbert fill-mask --model {output / "best"} "The film was [MASK]."',
         quiet,
     )
@@ -89,21 +79,7 @@ def pretrain(
 def _settings(
     config: Path | None, no_nsp: bool, seed: int | None, device: str | None, threads: int | None
 ) -> PretrainSettings:
-    """Those of the file, changed by the options that were given."""
-    from polarbert.training.config import read_settings
     from polarbert.training.pretraining_recipe import PretrainSettings
 
-    settings = PretrainSettings() if config is None else read_settings(config, PretrainSettings)
-    loop: dict[str, Any] = _given(seed=seed, threads=threads)
-    try:
-        return replace(
-            settings,
-            **_given(next_sentence=False if no_nsp else None, device=device),
-            training=replace(settings.training, **loop),
-        )
-    except TrainingError as error:
-        raise UsageError(str(error)) from error
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    options = {"next_sentence": False if no_nsp else None, "device": device}
+    return read_options(config, PretrainSettings, options, {"seed": seed, "threads": threads})

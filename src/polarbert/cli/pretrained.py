@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from polarbert.errors import MissingExtraError, UsageError
-
-PACKAGES = ("torch", "safetensors")
+from polarbert.errors import UsageError
 
 Pretrained = Annotated[
     str, typer.Option("--model", "-m", help="A pre-training run, a model directory or a Hub id.", metavar="MODEL")
 ]
-
-
-def check_packages(command: str) -> None:
-    """See that PyTorch is there.
-
-    Raises:
-        MissingExtraError: when it is not.
-    """
-    if any(find_spec(package) is None for package in PACKAGES):
-        raise MissingExtraError(command, "train")
 
 
 def reads_stdin(arguments: list[str] | None, example: str) -> bool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,19 +20,18 @@ from polarbert.cli.options import (
     note,
     page_width,
 )
+from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
 from polarbert.data.dataset import Dataset, read_labelled
 from polarbert.data.inputs import STDIN
 from polarbert.data.labels import LabelMap
 from polarbert.data.splits import Splits, given_splits
-from polarbert.errors import MissingExtraError, TrainingError, UsageError
+from polarbert.errors import MissingExtraError, UsageError
 from polarbert.files import disk_errors, write_whole
 
 if TYPE_CHECKING:
     from polarbert.inference.evaluation import Evaluation
     from polarbert.training.finetune import FineTuneResult
     from polarbert.training.recipe import FineTuneSettings
-
-PACKAGES = ("torch", "onnx", "safetensors")
 
 
 def train(
@@ -79,8 +76,7 @@ def train(
 
     Example: polarbert train reviews.csv --text-column review --label-column stars -o my-model
     """
-    if any(find_spec(package) is None for package in PACKAGES):
-        raise MissingExtraError("polarbert train", "train")
+    check_packages("polarbert train", "onnx")
     from polarbert.training.finetune import FineTuning, check_folder
 
     if splits is not None and split_column is not None:
@@ -93,17 +89,12 @@ def train(
         dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
     )
     started = time.monotonic()
-    try:
+    again = f"with --resume{' and the same rows on stdin' if data == STDIN else ''}"
+    with told_how_to_go_on(lambda: f"{output}: stopped; the same command {again} goes on {_kept(output)}"):
         result = tuning.run(resume)
-    except Exception:
-        raise
-    except BaseException:  # interrupted from outside
-        again = f"with --resume{' and the same rows on stdin' if data == STDIN else ''}"
-        note(f"{output}: stopped; the same command {again} goes on {_kept(output)}")
-        raise
     _report(result, as_json, quiet)
     note(
-        f'{output}: done in {_duration(time.monotonic() - started)}. Use it: polarbert predict -m {output} "..."', quiet
+        f'{output}: done in {duration(time.monotonic() - started)}. Use it: polarbert predict -m {output} "..."', quiet
     )
 
 
@@ -116,24 +107,10 @@ def _settings(
     device: str | None,
     threads: int | None,
 ) -> FineTuneSettings:
-    """Those of the file, changed by the options that were given."""
-    from polarbert.training.config import read_settings
     from polarbert.training.recipe import FineTuneSettings
 
-    settings = FineTuneSettings() if config is None else read_settings(config, FineTuneSettings)
-    loop: dict[str, Any] = _given(seed=seed, threads=threads)
-    try:
-        return replace(
-            settings,
-            **_given(task=task, target_accuracy=target_accuracy, device=device, trial=trial or None),
-            training=replace(settings.training, **loop),
-        )
-    except TrainingError as error:
-        raise UsageError(str(error)) from error
-
-
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    options = {"task": task, "target_accuracy": target_accuracy, "device": device, "trial": trial or None}
+    return read_options(config, FineTuneSettings, options, {"seed": seed, "threads": threads})
 
 
 def _read(
@@ -206,7 +183,3 @@ def _kept(output: Path) -> str:
 
     step = RunDirectory.kept_step(output / RUN)
     return f"from step {step:,}" if step else "from its beginning"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

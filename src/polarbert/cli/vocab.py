@@ -7,15 +7,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from polarbert.cli.options import Encoding, Json, Quiet, emit, note
-from polarbert.data.corpus import Corpus
 from polarbert.errors import UsageError
+
+if TYPE_CHECKING:
+    from polarbert.data.corpus import Corpus
 
 LINE_SECONDS = 10.0
 
@@ -49,6 +51,7 @@ def vocab(
 
     Example: polarbert vocab books --size 8000 -o my-vocabulary
     """
+    from polarbert.data.corpus import Corpus
     from polarbert.text.vocabulary import RESERVED, count_words, coverage, save_vocabulary, train_pieces
 
     _check_output(output, overwrite)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, overload
 
 from polarbert.data.corpus import Document
+from polarbert.data.corpus_files import silent
 from polarbert.data.passages import cut_passages
 from polarbert.data.sentence_pieces import Splitter, encode_passages
 from polarbert.data.shard_files import Shard, ShardRecord, check_files, content_digest, read_shard
@@ -34,10 +35,6 @@ _NOTE_SECONDS = 10.0
 
 Progress = Callable[[int, int], None]
 Note = Callable[[str], None]
-
-
-def _silent(_line: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ def write_shards(
     fingerprint: Mapping[str, Any],
     shard_pieces: int = 2**22,
     on_progress: Progress | None = None,
-    note: Note = _silent,
+    note: Note = silent,
 ) -> Shards:
     """Tokenise a corpus once, in bounded memory.
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from polarbert.data.corpus import Document, read_documents
-from polarbert.data.corpus_files import list_files
+from polarbert.data.corpus_files import list_files, silent
 from polarbert.data.shards import Shards, write_shards
 from polarbert.errors import UsageError
 from polarbert.model.masked_lm import BertForMaskedLM
@@ -30,10 +30,6 @@ from polarbert.training.processes import Processes, joined
 from polarbert.training.run import RunDirectory, SharedRun
 
 Note = Callable[[str], None]
-
-
-def _silent(_line: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Pretraining:
     settings: PretrainSettings
     vocabulary: Path | None = None
     dev: Sequence[str | Path] | None = None
-    note: Note = _silent
+    note: Note = silent
     quiet: bool = False
 
     def run(self, resume: bool = False) -> dict[str, Any]:
@@ -172,7 +168,7 @@ class Pretraining:
         run.write("corpus.json", {"of": stamps, "parts": asdict(parts)})
         return parts
 
-    def _documents(self, paths: Sequence[str | Path] | None = None, note: Note = _silent) -> Iterator[Document]:
+    def _documents(self, paths: Sequence[str | Path] | None = None, note: Note = silent) -> Iterator[Document]:
         corpus = self.settings.corpus
         return read_documents(paths or self.corpus, corpus.unit, corpus.text_column, note, corpus.encoding)
 
