@@ -64,7 +64,8 @@ def adapt(
         emit(json.dumps({"base": str(output), **summary}))
     note(
         f"{output}: done in {duration(time.monotonic() - started)}; "
-        f"the loss on held-out texts is {-summary['best_score']:.3f}. Train from it: polarbert train DATA --base {output} -o MODEL",
+        f"the loss on held-out texts is {-summary['best_score']:.3f}. "
+        f"Train from it: polarbert train DATA --base {output} -o MODEL",
         quiet,
     )
 
