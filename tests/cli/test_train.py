@@ -7,7 +7,6 @@ import io
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -427,7 +426,7 @@ def test_a_file_that_cannot_be_learned_from(
 def test_without_the_extra_the_pip_line_is_given(
     command: Command, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["polarbert.cli.train"], "find_spec", lambda name: None)
+    monkeypatch.setattr("polarbert.cli.runs.find_spec", lambda name: None)
     ended = command(*asked(tmp_path / "model"))
     assert_refused(ended, 1, "polarbert train needs", 'pip install "polarbert[train]"')
 
