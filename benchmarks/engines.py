@@ -187,7 +187,7 @@ def _load(name: str, model: str, threads: int) -> dict[str, Call]:
     if name == PIPELINE:
         return _load_pipeline(model, threads)
     from polarbert.bundle import Bundle
-    from polarbert.inference.classifier import make_predictor
+    from polarbert.inference.predictors import make_predictor
 
     bundle = Bundle.open(model)
     engine: str | Engine = name

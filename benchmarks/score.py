@@ -26,7 +26,7 @@ import gemm
 import texts
 from polarbert.bundle import Bundle, resolve
 from polarbert.errors import BundleError
-from polarbert.inference.classifier import Predictor
+from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import ENGINES
 from polarbert.model.config import BertConfig
 
@@ -69,7 +69,7 @@ def main() -> None:
     engines = [name for name in ENGINES if find_spec(name) is not None]
     sets = _read_sets(options)
     pipeline, load_seconds = _load_pipeline(bundle, options.threads)
-    predictors = {name: Predictor(bundle, options.threads, name) for name in engines}
+    predictors = {name: SentimentModel(bundle, options.threads, name) for name in engines}
     contestants = _pipelines(pipeline) | _commands(bundle, engines, options.threads) | _engines(predictors)
 
     walls = [_wall(options.threads)]
@@ -170,10 +170,10 @@ def _input_file(rows: list[str]) -> Iterator[Path]:
         yield source
 
 
-def _engines(predictors: dict[str, Predictor]) -> dict[str, Contestant]:
+def _engines(predictors: dict[str, SentimentModel]) -> dict[str, Contestant]:
     """Scoring alone: no process to start, no file to read or write."""
 
-    def contestant(predictor: Predictor) -> Contestant:
+    def contestant(predictor: SentimentModel) -> Contestant:
         def run(rows: list[str]) -> Timed:
             started = time.perf_counter()
             answers = predictor.answer([(row, None) for row in rows])
@@ -192,7 +192,7 @@ def _wall(threads: int) -> dict[str, Any]:
 
 
 def _measure(
-    rows: list[tuple[str, str]], contestants: dict[str, Contestant], predictor: Predictor, rounds: int
+    rows: list[tuple[str, str]], contestants: dict[str, Contestant], predictor: SentimentModel, rounds: int
 ) -> dict[str, Any]:
     rows_in = [text for text, _ in rows]
     for name, run in contestants.items():

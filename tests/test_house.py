@@ -16,7 +16,10 @@ import polarbert
 
 ROOT = Path(__file__).parents[1]
 TORCH_ROOMS = ("training", "export", "sklearn")  # scikit-learn itself asks whether torch is loaded
-TORCH_MODULES = ("encoder", "engine", "heads", "dropout", "masked_lm", "packing", "pretraining", "weights")
+TORCH_MODULES = (
+    *("encoder", "engine", "heads", "dropout", "kinds", "masked_lm", "mixing", "packing", "pretraining"),
+    *("question_answering", "tagging", "weights"),
+)
 MAX_BYTES = 2 * 1024 * 1024
 TEXT_SUFFIXES = {"", ".cfg", ".csv", ".html", ".in", ".ini", ".json", ".jsonl", ".md", ".py", ".toml", ".txt", ".yaml"}
 

@@ -16,8 +16,8 @@ import polarbert
 from polarbert import loading
 from polarbert.bundle import Bundle
 from polarbert.errors import BundleError, MissingExtraError, UsageError
-from polarbert.inference.classifier import make_predictor
 from polarbert.inference.engine import load_engine
+from polarbert.inference.predictors import make_predictor
 from polarbert.loading import load_predictor, settle_device, torch_engine
 from polarbert.training import device as training_device
 

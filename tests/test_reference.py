@@ -15,7 +15,7 @@ import polarbert
 import polarbert.model
 import polarbert.text
 from polarbert import Prediction
-from polarbert.inference.scoring import ScoreColumns
+from polarbert.inference.columns import ScoreColumns
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs/reference"

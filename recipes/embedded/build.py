@@ -82,7 +82,7 @@ def save_half(checkpoint: Path) -> None:
 def export(dev: dict[str, list[LabelledText]]) -> ExportReport:
     """Both graphs, proved on the dev parts; int8 or an error."""
     rows = dev | {"imdb": sample(dev["imdb"], PROOF_ROWS)}
-    sets = {n: LabelledSet([r.text for r in p], [r.label for r in p], p[0].choices) for n, p in rows.items()}
+    sets = {n: LabelledSet.of_texts([r.text for r in p], [r.label for r in p], p[0].choices) for n, p in rows.items()}
     texts = [row.text for part in data.train_parts().values() for row in sample(part, 200)]
     options = ExportOptions("sentiment", Calibration(), WINDOW, OVERLAP, strict=True, provenance=provenance())
     return export_bundle(BUNDLE, BUNDLE, texts, sets, options, note=lambda line: print(line, flush=True))

@@ -10,24 +10,66 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
-    from polarbert.inference.classifier import SentimentModel, TextClassifier
+    from polarbert.inference.answerer import Answer, QuestionAnswerer
+    from polarbert.inference.classifier import Rating, Regressor, SentimentModel, TextClassifier
     from polarbert.inference.prediction import Prediction
+    from polarbert.inference.tagger import Entity, Tagger, Tagging
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "SentimentModel", "TextClassifier", "__version__", "load"]
+__all__ = [
+    "Answer",
+    "Entity",
+    "Prediction",
+    "QuestionAnswerer",
+    "Rating",
+    "Regressor",
+    "SentimentModel",
+    "Tagger",
+    "Tagging",
+    "TextClassifier",
+    "__version__",
+    "load",
+]
 
 # ONNX Runtime (1.32) reports its use over the network, and keeps an identifier of the machine for that, unless this is
 # set before it is first loaded. Whoever wants the report sets 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
+    "Answer": "polarbert.inference.answerer",
+    "Entity": "polarbert.inference.tagger",
     "Prediction": "polarbert.inference.prediction",
+    "QuestionAnswerer": "polarbert.inference.answerer",
+    "Rating": "polarbert.inference.classifier",
+    "Regressor": "polarbert.inference.classifier",
     "SentimentModel": "polarbert.inference.classifier",
+    "Tagger": "polarbert.inference.tagger",
+    "Tagging": "polarbert.inference.tagger",
     "TextClassifier": "polarbert.inference.classifier",
 }
+
+
+@overload
+def load(
+    model: None = None,
+    threads: int = 0,
+    engine: str | None = None,
+    device: str | None = None,
+    min_confidence: float | None = None,
+) -> SentimentModel: ...
+
+
+@overload
+def load(
+    model: str | Path,
+    threads: int = 0,
+    engine: str | None = None,
+    device: str | None = None,
+    min_confidence: float | None = None,
+) -> Any: ...
 
 
 def load(
@@ -36,7 +78,7 @@ def load(
     engine: str | None = None,
     device: str | None = None,
     min_confidence: float | None = None,
-) -> SentimentModel | TextClassifier:
+) -> Any:
     """Load a model for scoring.
 
     Args:
@@ -48,7 +90,8 @@ def load(
         min_confidence: an answer with less confidence is unsure; the model's own threshold unless given.
 
     Returns:
-        By the bundle's task, a `SentimentModel` or a `TextClassifier`; both may be shared between threads.
+        By the bundle's task, a `SentimentModel`, a `TextClassifier` (also of pairs), a `Regressor`, a `Tagger` or a
+        `QuestionAnswerer`; each may be shared between threads.
 
     Raises:
         BundleError: when there is no such model, or it is damaged, or it has no graph yet.
@@ -62,10 +105,7 @@ def load(
     from polarbert.bundle import Bundle, resolve
 
     loading = import_module("polarbert.loading")  # by name: rooms that take the version from here are below it
-    predictor: SentimentModel | TextClassifier = loading.load_predictor(
-        Bundle.open(resolve(model)), threads, engine, device, min_confidence
-    )
-    return predictor
+    return loading.load_predictor(Bundle.open(resolve(model)), threads, engine, device, min_confidence)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,9 @@ from polarbert.files import read_bounded, reason, write_whole
 
 MANIFEST = "polarbert.json"
 FORMAT = 1
-TASKS = ("sentiment", "classification")
+TASKS = ("sentiment", "classification", "pair", "regression", "tagging", "qa")
+TRAITS = ("pairs", "always answers")
+QA_LABELS = ["start", "end"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 MAX_JSON_BYTES = 1_000_000  # of a manifest or a configuration
 MAX_LABEL = 200
@@ -38,7 +40,7 @@ class Bundle:
     Attributes:
         path: the directory.
         task: what the model answers, one of `TASKS`.
-        labels: names of the classes, in the order of the logits.
+        labels: names of the classes, in the order of the logits; of a regression its one number, of "qa" start and end.
         graph: file name of the graph that scores.
         precision: "int8" or "float32".
         calibration: temperature and unsure threshold.
@@ -46,6 +48,8 @@ class Bundle:
         overlap: pieces that neighbouring windows of a long text share.
         provenance: how it was made, for people.
         checksums: sha256 of each file.
+        traits: facts by which models of one task differ: "pairs", a regression that reads two texts; "always answers",
+            a model of questions that never saw one without an answer.
     """
 
     path: Path
@@ -58,6 +62,7 @@ class Bundle:
     overlap: int = 64
     provenance: dict[str, Any] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
+    traits: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -78,6 +83,7 @@ class Bundle:
                 calibration=Calibration(**{k: float(v) for k, v in values["calibration"].items()}),
                 window=int(values["limits"]["window"]),
                 overlap=int(values["limits"]["overlap"]),
+                traits=tuple(_typed(name, str) for name in _typed(values.get("traits", []), list)),
                 provenance=dict(values.get("provenance", {})),
                 checksums={_typed(n, str): _typed(s, str) for n, s in _typed(values["checksums"], dict).items()},
             )
@@ -87,6 +93,11 @@ class Bundle:
             ) from error
         bundle._check()
         return bundle
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether an input is two texts, the second one in a segment of its own."""
+        return self.task in ("pair", "qa") or "pairs" in self.traits
 
     def write(self) -> None:
         """Write polarbert.json with fresh checksums of every file in the directory."""
@@ -111,6 +122,7 @@ class Bundle:
                 "unsure_below": self.calibration.unsure_below,
             },
             "limits": {"window": self.window, "overlap": self.overlap},
+            **({"traits": list(self.traits)} if self.traits else {}),
             "provenance": self.provenance,
             "checksums": {name: _sha256(files[name]) for name in sorted(files) if name not in (MANIFEST, without)},
         }
@@ -144,7 +156,7 @@ class Bundle:
             network: name of the file that computes; the graph unless given.
         """
         parts = [self.checksums.get(name, "") for name in (network or self.graph, "tokenizer.json")]
-        rest = (self.labels, self.calibration, self.window, self.overlap)
+        rest = (self.labels, self.calibration, self.window, self.overlap, *self.traits)
         return hashlib.sha256(repr((parts, rest)).encode("utf-8")).hexdigest()[:16]
 
     def network_size(self, name: str) -> float:
@@ -159,10 +171,9 @@ class Bundle:
         problems = []
         if self.task not in TASKS:
             problems.append(f"task {self.task!r} is none of {', '.join(TASKS)}")
-        if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
-            problems.append("labels must be two or more different names")
-        if not all(map(is_label, self.labels)):
-            problems.append(f"a label is blank, has more than {MAX_LABEL} characters or control characters")
+        if unknown := [name for name in self.traits if name not in TRAITS]:
+            problems.append(f"trait {unknown[0]!r} is none of {', '.join(TRAITS)}")
+        problems += self._label_problems()
         if not _is_file_name(self.graph):
             problems.append("the graph lies outside the directory")
         if not all(map(_is_file_name, self.checksums)):
@@ -177,6 +188,18 @@ class Bundle:
             problems.append(f"the window of {self.window} pieces is wider than the network's {positions:.0f} positions")
         if problems:
             raise BundleError(f"{self.path / MANIFEST}: {'; '.join(problems)}. Copy or export the bundle again")
+
+    def _label_problems(self) -> list[str]:
+        problems = []
+        if self.task == "regression" and len(self.labels) != 1:
+            problems.append("a regression has one label, the name of its number")
+        elif self.task == "qa" and self.labels != QA_LABELS:
+            problems.append(f"the labels of a model of questions are {' and '.join(QA_LABELS)}")
+        elif self.task != "regression" and (len(self.labels) < 2 or len(set(self.labels)) != len(self.labels)):
+            problems.append("labels must be two or more different names")
+        if not all(map(is_label, self.labels)):
+            problems.append(f"a label is blank, has more than {MAX_LABEL} characters or control characters")
+        return problems
 
 
 def resolve(name: str | Path | None) -> Path:

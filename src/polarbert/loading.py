@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from polarbert.bundle import Bundle
 from polarbert.errors import BundleError, MissingExtraError, UsageError
-from polarbert.inference.classifier import SentimentModel, TextClassifier, make_predictor
 from polarbert.inference.engine import WEIGHTS
+from polarbert.inference.predictors import make_predictor
 
 if TYPE_CHECKING:
     from polarbert.model.engine import TorchEngine
@@ -23,7 +23,7 @@ def load_predictor(
     engine: str | None = None,
     device: str | None = None,
     min_confidence: float | None = None,
-) -> SentimentModel | TextClassifier:
+) -> Any:
     """The predictor that suits a bundle's task; the other arguments, and the errors, are those of `polarbert.load`."""
     device = settle_device(device, engine)
     on_device = torch_engine(bundle, device) if device == "cuda" else None
@@ -72,13 +72,13 @@ def torch_engine(bundle: Bundle, device: str, precision: str = "auto") -> TorchE
         raise MissingExtraError(f"The device {device}", "train")
     try:
         from polarbert.model.engine import TorchEngine
-        from polarbert.model.heads import BertForSequenceClassification
+        from polarbert.model.kinds import head_of
         from polarbert.training.device import choose_device, choose_precision
     except (ImportError, OSError) as error:  # a library that PyTorch needs may be broken or missing
         raise MissingExtraError(f"The device {device}", "train", error) from error
     chosen = choose_device(device)
     bundle.verify(["config.json", WEIGHTS])
-    network = BertForSequenceClassification.from_pretrained(bundle.path)
+    network = head_of(bundle.task).from_pretrained(bundle.path)
     if network.labels != bundle.labels:
         raise BundleError(
             f"{bundle.path}: config.json names the labels {', '.join(network.labels)}, the manifest "

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import punctuation
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Classes = NDArray[np.int64] | Sequence[int]
 Floats = NDArray[np.floating]
+Entity = tuple[str, int, int]  # type, first word, the word behind the last one
 
 RESAMPLES = 1000
 LEVEL = 0.95
 _NORMAL = 1.959964  # of a normal distribution, 95% lies within so many standard deviations
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_NO_MARKS = str.maketrans("", "", punctuation)
 
 
 def accuracy(truth: Classes, predicted: Classes) -> float:
@@ -52,6 +58,26 @@ def f1_scores(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.fl
 def macro_f1(truth: Classes, predicted: Classes, classes: int) -> float:
     """Mean F1 over the classes that occur or are predicted."""
     return float(np.nanmean(f1_scores(truth, predicted, classes)))
+
+
+def pearson(truth: Floats, predicted: Floats) -> float:
+    """Linear correlation; NaN where one side is always the same."""
+    left, right = truth - truth.mean(), predicted - predicted.mean()
+    scale = math.sqrt(float((left**2).sum() * (right**2).sum()))
+    return float((left * right).sum()) / scale if scale > 0 else math.nan
+
+
+def spearman(truth: Floats, predicted: Floats) -> float:
+    """Correlation of ranks, equal values sharing the mean of theirs; NaN where one side is always the same."""
+    return pearson(_ranks(truth), _ranks(predicted))
+
+
+def matthews(truth: Classes, predicted: Classes, classes: int) -> float:
+    """Matthews correlation, also of more than two classes (Gorodkin 2004); 0 where one side is always the same."""
+    table = confusion(truth, predicted, classes).astype(np.float64)
+    total, right, occurs, answered = table.sum(), np.trace(table), table.sum(1), table.sum(0)
+    scale = math.sqrt(float((total**2 - (occurs**2).sum()) * (total**2 - (answered**2).sum())))
+    return float(right * total - (occurs * answered).sum()) / scale if scale > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -203,6 +229,124 @@ def coverage_curve(confidence: Floats, correct: NDArray[np.bool_], points: int =
     )
 
 
+def _ranks(values: Floats) -> NDArray[np.float64]:
+    """(n,) places in rising order, equal values at the mean of their places."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[place.reshape(-1)])
+
+
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(part / whole)
+
+
+def normalised_answer(text: str) -> str:
+    """An answer without what does not count: case, marks of ASCII, English articles, blanks (Rajpurkar et al. 2016).
+
+    Example:
+        >>> normalised_answer("  The Rhine, (a) river")
+        'rhine river'
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_MARKS)).split())
+
+
+def exact_match(prediction: str, truths: Sequence[str]) -> bool:
+    """Whether an answer is one of those that annotators gave, apart from what `normalised_answer` takes away.
+
+    Args:
+        prediction: the answer; an empty text stands for "no answer".
+        truths: those of the annotators; none, or empty ones alone, when there is no answer to find (SQuAD 2.0).
+
+    Example:
+        >>> exact_match("Rhine", ["the Rhine", "the river Rhine"])
+        True
+    """
+    return normalised_answer(prediction) in _true_answers(truths)
+
+
+def answer_f1(prediction: str, truths: Sequence[str]) -> float:
+    """F1 of the words that an answer shares with the truth, for the annotator it is nearest to.
+
+    Words are those of `normalised_answer`, each counted as often as it stands there. Where the truth is "no answer",
+    or the prediction is, it is 1 when both are and 0 otherwise (Rajpurkar et al. 2018). Arguments as for `exact_match`.
+
+    Example:
+        >>> answer_f1("the long river Rhine", ["the river Rhine", "Rhine"])
+        0.8
+    """
+    given = normalised_answer(prediction).split()
+    return max(_shared_words(given, truth.split()) for truth in _true_answers(truths))
+
+
+def _true_answers(truths: Sequence[str]) -> list[str]:
+    """The normalised truths; what is nothing but articles and marks counts only where there is nothing else."""
+    return [found for truth in truths if (found := normalised_answer(truth))] or [""]
+
+
+def _shared_words(given: Sequence[str], true: Sequence[str]) -> float:
+    if not given or not true:
+        return float(given == true)
+    shared = (Counter(given) & Counter(true)).total()
+    return 2 * shared / (len(given) + len(true))
+
+
+def count_entities(truth: Sequence[Iterable[Entity]], found: Sequence[Iterable[Entity]], types: Sequence[str]) -> Tally:
+    """Entities of each text by type, as the script conlleval counts them (Tjong Kim Sang and De Meulder 2003).
+
+    An entity is right when its type, its first and its last word are.
+
+    Args:
+        truth: for each text its entities: (type, first word, the word behind the last one).
+        found: the same of the answers.
+        types: by which to count; no entity is of another.
+
+    Returns:
+        A tally of (texts, types), for `pool_texts`, `pool_types` and `resample_texts`.
+
+    Example:
+        >>> tally = count_entities([[("PER", 0, 2), ("LOC", 4, 5)]], [[("PER", 0, 2), ("LOC", 3, 5)]], ["LOC", "PER"])
+        >>> tally.right.tolist(), entity_f1(tally)
+        ([[0.0, 1.0]], 0.5)
+    """
+    number = {name: place for place, name in enumerate(types)}
+    counts = np.zeros((3, len(truth), len(types)))
+    for row, (true, given) in enumerate(zip(truth, found, strict=True)):
+        there, answered = set(true), set(given)
+        for table, entities in zip(counts, (there & answered, there, answered), strict=True):
+            for name, _, _ in entities:
+                table[row, number[name]] += 1
+    return Tally(*counts)
+
+
+def pool_texts(tally: Tally) -> Tally:
+    """(..., types) counts of all texts together, of (..., texts, types) as `count_entities` gives them."""
+    return Tally(tally.right.sum(-2), tally.occurs.sum(-2), tally.answered.sum(-2))
+
+
+def pool_types(tally: Tally) -> Tally:
+    """(..., 1) counts of all types together, of (..., types): their figures are the micro-averaged ones."""
+    return Tally(*(part.sum(-1, keepdims=True) for part in (tally.right, tally.occurs, tally.answered)))
+
+
+def entity_f1(tally: Tally) -> float:
+    """Micro-averaged F1 of the entities of all texts; 0, as conlleval has it, where none is right."""
+    return float(np.nan_to_num(pool_types(pool_texts(tally)).f1_scores)[0])
+
+
+def resample_texts(tally: Tally, resamples: int = RESAMPLES, seed: int = 0) -> Tally:
+    """(resamples, types) counts of bootstrap resamples of texts.
+
+    The entities of a text depend on each other, so texts are drawn, not entities. Texts with equal counts are drawn
+    together, from a multinomial distribution.
+
+    Args:
+        tally: (texts, types).
+        resamples: how many.
+        seed: of the draws.
+    """
+    rows = np.concatenate([tally.right, tally.occurs, tally.answered], axis=1)
+    kinds, counts = np.unique(rows, axis=0, return_counts=True)
+    total = int(counts.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, counts / total, resamples).astype(np.float64)
+    return Tally(*np.split(drawn @ kinds, 3, axis=1))

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from polarbert.bundle import Bundle
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import BundleError, MissingExtraError, TrainingError
-from polarbert.inference.classifier import Predictor
+from polarbert.inference.classifier import TextClassifier
 from polarbert.inference.engine import usable_threads
 from polarbert.training import FineTuneSettings, TrainSettings
 
@@ -248,7 +248,7 @@ class _FittedBundle:
     def __init__(self, files: Mapping[str, bytes], threads: int | None) -> None:
         self._files = dict(files)
         self._threads = threads
-        self._predictor: Predictor | None = None
+        self._predictor: TextClassifier | None = None
 
     @classmethod
     def read(cls, folder: Path, threads: int | None) -> Self:
@@ -268,12 +268,12 @@ class _FittedBundle:
         scaled: NDArray[np.float64] = chances / chances.sum(axis=1, keepdims=True)
         return scaled
 
-    def _open(self) -> Predictor:
+    def _open(self) -> TextClassifier:
         if self._predictor is None:
             with TemporaryDirectory(prefix="polarbert-") as folder:  # once loaded, the files are not needed any more
                 for name, content in self._files.items():
                     (Path(folder) / name).write_bytes(content)
-                self._predictor = Predictor(Bundle.open(folder), _threads(self._threads))
+                self._predictor = TextClassifier(Bundle.open(folder), _threads(self._threads))
         return self._predictor
 
     def __getstate__(self) -> dict[str, Any]:

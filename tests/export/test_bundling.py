@@ -27,7 +27,7 @@ pytest_plugins = ["tests.scoring_fixtures"]
 
 LABELLED = sentences(1050, 71)
 TEXTS = [text for text, _ in LABELLED]
-SETS = {"held out": LabelledSet(TEXTS, [LABELS.index(label) for _, label in LABELLED])}
+SETS = {"held out": LabelledSet.of_texts(TEXTS, [LABELS.index(label) for _, label in LABELLED])}
 
 
 def test_a_bundle_holds_everything_and_nothing_else(bundle_dir: Path) -> None:

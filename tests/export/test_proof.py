@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from polarbert.export.proof import LabelledSet, prove_int8, prove_same
 
 
-def answers(labels: list[int] | NDArray[np.int64], classes: int = 3, sure: float = 0.9) -> NDArray[np.float64]:
-    """Probabilities that give these labels."""
+def answers(labels: list[int] | NDArray[np.int64], classes: int = 3, sure: float = 0.9) -> list[NDArray[np.float64]]:
+    """Probabilities that give these labels, one to an input."""
     chances = np.full((len(labels), classes), (1 - sure) / (classes - 1))
     chances[np.arange(len(labels)), labels] = sure
-    return chances
+    return [one[None] for one in chances]
 
 
 def labelled(labels: NDArray[np.int64], choices: tuple[int, ...] | None = None) -> LabelledSet:
-    return LabelledSet([""] * len(labels), labels.tolist(), choices)
+    return LabelledSet.of_texts([""] * len(labels), labels.tolist(), choices)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def with_wrong(truth: NDArray[np.int64], count: int, start: int = 0) -> NDArray[
 
 
 def test_the_same_probabilities_are_the_same(truth: NDArray[np.int64]) -> None:
-    proof = prove_same(answers(truth), answers(truth) + 1e-4)
+    proof = prove_same(answers(truth), [one + 1e-4 for one in answers(truth)])
     assert proof.problems == []
     assert proof.max_difference == pytest.approx(1e-4)
     assert proof.flips == 0
@@ -42,7 +42,7 @@ def test_the_same_probabilities_are_the_same(truth: NDArray[np.int64]) -> None:
 
 def test_one_probability_that_differs_is_refused(truth: NDArray[np.int64]) -> None:
     after = answers(truth)
-    after[7, 0] += 0.002
+    after[7][0, 0] += 0.002
     assert "a probability differs by 0.002" in prove_same(answers(truth), after).problems[0]
 
 
@@ -110,6 +110,27 @@ def test_changes_that_cancel_are_within_two_standard_errors(truth: NDArray[np.in
     assert proof.problems == []
 
 
+def test_a_number_that_moves_by_more_than_a_twentieth_of_the_range_has_changed() -> None:
+    values = np.linspace(0, 10, 2000)
+    before = [np.array([[value]]) for value in values]
+    truth = LabelledSet(before, [[value] for value in values])
+    for moved, share in ((0.4, 0.0), (0.6, 0.5)):
+        after = [one + moved * (number % 2) for number, one in enumerate(before)]
+        proof = prove_int8({"a": before}, {"a": after}, {"a": truth})
+        assert proof.flips == share
+        assert proof.max_difference == pytest.approx(moved / 10)
+        assert proof.sets["a"].after == pytest.approx(1 - moved / 20)
+        assert any("mean accuracy fell" in problem for problem in proof.problems)
+
+
+def test_each_decision_about_an_input_counts_and_the_accuracy_is_by_input() -> None:
+    sure, wrong = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.9, 0.1], [0.6, 0.4]])
+    before, after = [sure] * 1000, [*[sure] * 990, *[wrong] * 10]
+    proof = prove_int8({"a": before}, {"a": after}, {"a": LabelledSet([""] * 1000, [[0, 1]] * 1000)})
+    assert proof.flips == 10 / 2000
+    assert proof.sets["a"].after == pytest.approx(0.995)
+
+
 def test_a_gain_is_no_problem(truth: NDArray[np.int64]) -> None:
     proof = prove_int8({"a": answers(with_wrong(truth, 30))}, {"a": answers(truth)}, {"a": labelled(truth)})
     assert proof.problems == []
@@ -120,6 +141,7 @@ def test_where_only_two_classes_can_be_right_the_third_is_not_counted() -> None:
     chances = np.full((1200, 3), 0.2)
     chances[:, 1] = 0.5  # neutral leads, but nobody could have chosen it
     chances[np.arange(1200), truth] = 0.3
-    proof = prove_int8({"a": chances}, {"a": chances}, {"a": labelled(truth, (0, 2))})
+    said = [one[None] for one in chances]
+    proof = prove_int8({"a": said}, {"a": said}, {"a": labelled(truth, (0, 2))})
     assert proof.sets["a"].before == 1.0
-    assert prove_int8({"a": chances}, {"a": chances}, {"a": labelled(truth)}).sets["a"].before == 0.0
+    assert prove_int8({"a": said}, {"a": said}, {"a": labelled(truth)}).sets["a"].before == 0.0

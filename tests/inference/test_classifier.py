@@ -15,8 +15,9 @@ from tests.scoring_fixtures import OVERLAP, WINDOW, SpyEngine, sentences
 
 from polarbert.bundle import Bundle
 from polarbert.errors import BundleError, UsageError
-from polarbert.inference.classifier import SentimentModel, TextClassifier, make_predictor
+from polarbert.inference.classifier import SentimentModel, TextClassifier
 from polarbert.inference.engine import load_engine
+from polarbert.inference.predictors import make_predictor
 from polarbert.text import cut_windows
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -202,7 +203,7 @@ def test_aspects_of_a_model_that_was_not_trained_on_them_are_refused(model: Sent
 
 @pytest.fixture(scope="module")
 def pair_model(bundle_dir: Path) -> TextClassifier:
-    loaded = make_predictor(replace(Bundle.open(bundle_dir), task="classification"), 1, "onnxruntime")
+    loaded = make_predictor(replace(Bundle.open(bundle_dir), task="pair"), 1, "onnxruntime")
     assert isinstance(loaded, TextClassifier)
     return loaded
 
@@ -220,13 +221,23 @@ def test_a_pair_is_two_segments(pair_model: TextClassifier, bundle_dir: Path) ->
     assert answer.n_tokens == len(one) + len(two)
 
 
-def test_pairs_and_single_texts_may_be_mixed(pair_model: TextClassifier) -> None:
-    mixed = pair_model.predict(["great", "great", "bad"], pairs=[None, "awful", None])
-    single = pair_model.predict(["great", "bad"])
-    assert mixed[0].probabilities == pytest.approx(single[0].probabilities, abs=1e-3)
-    assert mixed[2].probabilities == pytest.approx(single[1].probabilities, abs=1e-3)
-    assert mixed[1].n_tokens == 2
-    assert mixed[1].probabilities != mixed[0].probabilities
+def test_the_second_text_counts(pair_model: TextClassifier) -> None:
+    one, other = pair_model.predict(["great", "great"], pairs=["awful", "great"])
+    assert (one.n_tokens, other.n_tokens) == (2, 2)
+    assert one.probabilities["positive"] < other.probabilities["positive"]
+
+
+def test_a_model_of_pairs_needs_both_texts_and_one_of_single_texts_takes_no_second(
+    pair_model: TextClassifier, bundle_dir: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"texts\[1\] has no second text, and this model judges pairs"):
+        pair_model.predict(["great", "bad"], pairs=["awful", None])
+    with pytest.raises(UsageError, match="give pairs"):
+        pair_model.predict(["great"])
+    single = make_predictor(replace(Bundle.open(bundle_dir), task="classification"), 1, "onnxruntime")
+    with pytest.raises(UsageError, match="trained on single texts, not on pairs"):
+        single.predict(["great"], pairs=["awful"])
+    assert single.predict(["great"], pairs=[None])[0].label == "positive"
 
 
 def test_a_long_pair_is_cut_to_what_fits(pair_model: TextClassifier) -> None:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from tests.scoring_fixtures import WINDOW, sentences
 
 from polarbert.bundle import Bundle, resolve
-from polarbert.inference.classifier import TextClassifier, make_predictor
+from polarbert.inference.classifier import TextClassifier
 from polarbert.inference.engine import ENGINES, Engine
 from polarbert.inference.prediction import Prediction
+from polarbert.inference.predictors import make_predictor
 from polarbert.loading import torch_engine
 
 pytest_plugins = ["tests.scoring_fixtures"]

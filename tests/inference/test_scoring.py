@@ -20,8 +20,9 @@ from polarbert.data.journal import Journal, Sink, Stream
 from polarbert.data.tables import open_table
 from polarbert.errors import DataError
 from polarbert.inference.classifier import SentimentModel
+from polarbert.inference.columns import ScoreColumns
 from polarbert.inference.engine import load_engine
-from polarbert.inference.scoring import BLOCK_ROWS, Memory, ScoreColumns, score_table
+from polarbert.inference.scoring import BLOCK_ROWS, Memory, score_table
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
@@ -143,10 +144,22 @@ def test_a_text_repeated_through_a_file_is_computed_once(spied: Spied) -> None:
 
 def test_the_memory_forgets_the_oldest() -> None:
     memory = Memory(size=3)
-    memory.learn({"a": ([1.0], 1, 1), "b": ([2.0], 1, 1)})
-    memory.learn({"c": ([3.0], 1, 1), "d": ([4.0], 1, 1)})
-    assert memory.get("a") is None
-    assert [memory.get(text) for text in "bcd"] == [([2.0], 1, 1), ([3.0], 1, 1), ([4.0], 1, 1)]
+    memory.learn({("a", None): (1.0, 1, 1), ("b", None): (2.0, 1, 1)})
+    memory.learn({("c", None): (3.0, 1, 1), ("d", None): (4.0, 1, 1)})
+    assert memory.get(("a", None)) is None
+    assert [memory.get((text, None)) for text in "bcd"] == [(2.0, 1, 1), (3.0, 1, 1), (4.0, 1, 1)]
+
+
+def test_a_pair_is_not_remembered_as_another_one() -> None:
+    memory = Memory()
+    memory.learn({("a", "b"): (1.0,), ("ab", None): (2.0,), ("a", ""): (3.0,)})
+    assert [memory.get(asked) for asked in [("a", "b"), ("ab", None), ("a", ""), ("ab", ""), ("a", None)]] == [
+        (1.0,),
+        (2.0,),
+        (3.0,),
+        None,
+        None,
+    ]
 
 
 def test_a_table_without_rows_keeps_its_header(model: SentimentModel) -> None:
@@ -259,7 +272,7 @@ def test_rows_of_many_cells_are_held_few_at_a_time(model: SentimentModel) -> Non
 
 def test_the_types_are_those_of_the_values(model: SentimentModel) -> None:
     columns = ScoreColumns(LABELS)
-    values = columns.values(model.predict(["so great"])[0]) | {"error": ""}
+    values = columns.values(tuple(columns.cells_of(model.predict(["so great"])[0]))) | {"error": ""}
     assert {name: type(value) for name, value in values.items()} == columns.types()
 
 

@@ -22,7 +22,7 @@ from polarbert.calibration import Calibration
 from polarbert.data.dataset import Dataset, LabelledText, read_labelled
 from polarbert.data.splits import Splits, given_splits, random_splits
 from polarbert.errors import BundleError, DataError, TrainingError, UsageError, WeightsError
-from polarbert.inference.classifier import make_predictor
+from polarbert.inference.predictors import make_predictor
 from polarbert.metrics import accuracy, macro_f1
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer

@@ -1,4 +1,4 @@
-"""What is decayed, and how the learning rate moves."""
+"""What is decayed, how the learning rate moves, and which layers learn how fast and from when."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polarbert.model import BertConfig, BertForSequenceClassification
-from polarbert.training.optimizer import learning_rate, make_optimizer
+from polarbert.training.optimizer import MIX_RATE, learning_rate, make_optimizer, set_pace
 from polarbert.training.settings import TrainSettings
+from polarbert.training.transfer import TransferSettings
 
 
 @pytest.fixture
@@ -65,3 +66,67 @@ def test_the_rate_is_linear_on_both_sides() -> None:
     rates = [learning_rate(step, 20, settings) for step in range(20)]
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert rates[4:] == pytest.approx([number / 16 for number in range(16, 0, -1)])
+
+
+def paces(model: BertForSequenceClassification, transfer: TransferSettings, key: str) -> dict[str, float]:
+    """What each parameter's group has under a key, by the parameter's name."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = make_optimizer(model, TrainSettings(), transfer).param_groups
+    found = {names[parameter]: group[key] for group in groups for parameter in group["params"]}
+    assert found.keys() == set(names.values())
+    return found
+
+
+def test_the_rate_falls_layer_by_layer(model: BertForSequenceClassification) -> None:
+    scales = paces(model, TransferSettings(layer_decay=0.5), "scale")
+    for name, scale in scales.items():
+        if name.startswith("bert.embeddings."):
+            assert scale == 0.25
+        else:
+            assert scale == (0.5 if name.startswith("bert.layers.0.") else 1.0)
+    assert scales["classifier.weight"] == scales["bert.pooler.dense.weight"] == scales["bert.layers.1.output.bias"] == 1
+
+
+def test_layers_join_in_from_the_last_to_the_embeddings(model: BertForSequenceClassification) -> None:
+    starts = paces(model, TransferSettings(unfreeze=0.6), "start")
+    assert starts["classifier.bias"] == starts["bert.pooler.dense.bias"] == 0
+    assert starts["bert.layers.1.attention.query.weight"] == pytest.approx(0.2)
+    assert starts["bert.layers.0.output_norm.weight"] == pytest.approx(0.4)
+    assert starts["bert.embeddings.word.weight"] == pytest.approx(0.6)
+
+
+def test_without_transfer_there_are_the_two_groups_that_checkpoints_know(model: BertForSequenceClassification) -> None:
+    groups = make_optimizer(model, TrainSettings()).param_groups
+    assert [group["params"] for group in groups] == [
+        [p for p in model.parameters() if p.ndim >= 2],
+        [p for p in model.parameters() if p.ndim < 2],
+    ]
+
+
+def test_the_numbers_of_a_mix_are_fast() -> None:
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32}
+    config = BertConfig.tiny(layer_mix="mix", layer_mix_count=2, **sizes)
+    scales = paces(BertForSequenceClassification(config, ["a", "b"]), TransferSettings(), "scale")
+    assert {name for name, scale in scales.items() if scale == MIX_RATE} == {"bert.mix.scores", "bert.mix.scale"}
+    assert set(scales.values()) == {1.0, MIX_RATE}
+
+
+def test_a_layer_whose_turn_has_not_come_stays_to_the_bit_and_has_no_moments(
+    model: BertForSequenceClassification,
+) -> None:
+    settings = TrainSettings(learning_rate=0.1, weight_decay=0.5, warmup_share=0.0)
+    optimizer = make_optimizer(model, settings, TransferSettings(unfreeze=0.6))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    joined = []
+    for step in range(10):
+        set_pace(optimizer, step, 10, settings)
+        model(torch.tensor([[1, 2, 3]])).logits.square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+        with_moments = {name for name, p in model.named_parameters() if p in optimizer.state}
+        assert moved <= with_moments
+        joined.append(["bert.layers.1.output.bias" in moved, "bert.layers.0.output.bias" in moved])
+        assert ("bert.embeddings.word.weight" in with_moments) == (step >= 6)
+    assert [step for step, (last, _) in enumerate(joined) if last] == list(range(2, 10))
+    assert [step for step, (_, first) in enumerate(joined) if first] == list(range(4, 10))

@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from polarbert.cli.adapt import adapt
+from polarbert.cli.embed import embed
 from polarbert.cli.evaluate import evaluate
 from polarbert.cli.export import export
 from polarbert.cli.fill_mask import fill_mask
@@ -42,6 +43,7 @@ app.command()(export)
 app.command()(vocab)
 app.command()(adapt)
 app.command()(pretrain)
+app.command()(embed)
 app.command()(fill_mask)
 app.command()(next_sentence)
 

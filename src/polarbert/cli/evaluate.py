@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from polarbert.bundle import Bundle, resolve
+from polarbert.cli.judges import JUDGES
+from polarbert.cli.labelled import Source
 from polarbert.cli.options import (
     Delimiter,
     Device,
@@ -21,6 +24,7 @@ from polarbert.cli.options import (
     Json,
     LabelColumn,
     MinConfidence,
+    PairColumn,
     Quiet,
     TextColumn,
     Threads,
@@ -29,7 +33,7 @@ from polarbert.cli.options import (
     page_width,
 )
 from polarbert.cli.progress import ScoreProgress
-from polarbert.data.dataset import read_labelled
+from polarbert.data.dataset import CLASS_TASKS, Dataset
 from polarbert.data.inputs import shown_name
 from polarbert.errors import UsageError
 from polarbert.inference.engine import engine_name
@@ -50,6 +54,7 @@ def evaluate(
     ],
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    pair_column: PairColumn = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", help="Judge by the values of this column too; may be repeated.")
     ] = None,
@@ -74,7 +79,7 @@ def evaluate(
     engine: Engine = None,
     device: Device = None,
 ) -> None:
-    """Judge a model on labelled texts that it was not trained on.
+    """Judge a model on labelled rows that it was not trained on.
 
     Stars from 1 to 5 are known to a model of sentiment: 1 and 2 are negative, 3 is neutral, 4 and 5 are positive.
 
@@ -89,23 +94,22 @@ def evaluate(
     if output is not None:
         _check_output(output, overwrite)
     bundle = Bundle.open(resolve(None if model == EMBEDDED else model))
-    # Labels are read as they stand: what they mean, the model says.
-    dataset = read_labelled(
-        data,
-        text_column,
-        label_column,
-        task="classification",
-        keep=columns,
-        kind=kind,
-        delimiter=delimiter,
-        encoding=encoding,
-    )
-    dataset = align(dataset, bundle.labels, mapping)
+    if bundle.task not in CLASS_TASKS:
+        judge = JUDGES[bundle.task]
+        judge.refuse(bundle, {"by": columns, "labels": mapping, "output": output, "min_confidence": min_confidence})
+    source = Source(data, text_column, label_column, pair_column, columns, kind, delimiter, encoding)
+    dataset = _read(source, bundle, mapping)
     predictor = load_predictor(bundle, threads, engine, device)
-    with ScoreProgress(io.BytesIO(), 0, quiet, len(set(dataset.texts))) as progress:
-        evaluation = run_evaluation(
-            predictor, dataset, columns, unsure_below=min_confidence, progress=lambda done, _all: progress.update(done)
-        )
+    with ScoreProgress(io.BytesIO(), 0, quiet, len(set(dataset.topics))) as progress:
+
+        def show(done: int, _all: int) -> None:
+            progress.update(done)
+
+        evaluation: Any
+        if bundle.task in CLASS_TASKS:
+            evaluation = run_evaluation(predictor, dataset, columns, unsure_below=min_confidence, progress=show)
+        else:
+            evaluation = judge.run(predictor, dataset, show, columns, mapping, min_confidence)
     if as_json:
         emit(json.dumps(evaluation.to_dict()))
     else:
@@ -116,6 +120,14 @@ def evaluate(
         name = "The embedded model" if model == EMBEDDED else bundle.path.name
         write_report(evaluation, output, f"{name} on {shown_name(dataset.name)}")
         note(f"{output}: open it in a browser; it needs no network", quiet)
+
+
+def _read(source: Source, bundle: Bundle, mapping: Mapping[str, str]) -> Dataset:
+    """The rows, with class numbers that follow the model's."""
+    if bundle.task not in CLASS_TASKS:
+        return replace(source, keep=()).read(bundle.task)
+    # Labels are read as they stand: what they mean, the model says.
+    return align(source.read("pair" if bundle.task == "pair" else "classification"), bundle.labels, mapping)
 
 
 def label_mapping(given: Sequence[str]) -> dict[str, str]:

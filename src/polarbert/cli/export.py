@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from polarbert.cli.options import Encoding, Format, Json, Quiet, emit, note
+from polarbert.bundle import TASKS
+from polarbert.cli.labelled import input_columns
+from polarbert.cli.options import Encoding, Format, Json, PairColumn, Quiet, emit, note
 from polarbert.data.tables import open_table, table_format
 from polarbert.errors import DataError, MissingExtraError, UsageError
 from polarbert.files import reason
@@ -26,7 +28,8 @@ def export(
     text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
     kind: Format = None,
     encoding: Encoding = None,
-    task: Annotated[str, typer.Option(help="sentiment or classification.")] = "classification",
+    task: Annotated[str, typer.Option(help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")] = "classification",
+    pair_column: PairColumn = None,
     window: Annotated[int, typer.Option(help="Most word pieces read at once.", min=16)] = 512,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -40,39 +43,52 @@ def export(
     if find_spec("torch") is None or find_spec("onnx") is None:
         raise MissingExtraError("polarbert export", "train")
     from polarbert.export.bundling import ExportOptions, export_bundle
-    from polarbert.export.texts import own_texts
+    from polarbert.export.texts import own_pairs, own_texts
 
-    if task not in ("sentiment", "classification"):
-        raise UsageError(f"--task is {task!r}; it can be sentiment or classification")
+    if task not in TASKS:
+        raise UsageError(f"--task is {task!r}; it can be {', '.join(TASKS[:-1])} or {TASKS[-1]}")
     if not source.is_dir():
         raise UsageError(f"{source}: no such directory; name the one that holds the trained model")
     if output is not None and (output.is_symlink() or output.exists()) and not output.is_dir():
         raise UsageError(f"{output}: is no directory; name another with -o")
-    found = own_texts() if texts is None else _read_texts(texts, text_column, kind, encoding, quiet)
-    options = ExportOptions(task=task, window=window, overlap=min(64, window // 4))
+    reads_pairs = task in ("pair", "qa") or (task == "regression" and pair_column is not None)
+    columns = input_columns(task, reads_pairs, text_column, pair_column)
+    if texts is not None:
+        found = _read_inputs(texts, columns, kind, encoding, quiet)
+    else:
+        found = own_pairs() if reads_pairs else [(text, None) for text in own_texts()]
+    if task == "qa":  # the predictor takes the question first
+        found = [(second or "", first) for first, second in found]
+    traits = ("pairs",) if task == "regression" and reads_pairs else ()
+    options = ExportOptions(task=task, traits=traits, window=window, overlap=min(64, window // 4))
     report = export_bundle(source, output or source, found, options=options, note=lambda line: note(line, quiet))
     if as_json:
         emit(json.dumps(report.to_dict()))
     note(f"{report.path}: scores in {report.precision}", quiet)
 
 
-def _read_texts(path: Path, column: str, kind: str | None, encoding: str | None, quiet: bool) -> list[str]:
-    """The first different texts, as many as are used."""
+def _read_inputs(
+    path: Path, columns: tuple[str, str | None], kind: str | None, encoding: str | None, quiet: bool
+) -> list[tuple[str, str | None]]:
+    """The first different texts or pairs, as many as are used."""
+    text_column, second_column = columns
     try:
         source = path.open("rb")
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {reason(error)}; name a file with texts") from error
     with source:
-        table = open_table(source, str(path), table_format(str(path), kind), column, encoding=encoding)
-        distinct: dict[str, None] = {}
+        form, also = table_format(str(path), kind), [] if second_column is None else [second_column]
+        table = open_table(source, str(path), form, text_column, encoding=encoding, also=also)
+        distinct: dict[tuple[str, str | None], None] = {}
         for row in table.rows():
-            if row.text and row.text.strip():
-                distinct[row.text] = None
+            second = None if second_column is None or row.problem else table.cell(row, second_column)
+            if row.text and row.text.strip() and (second_column is None or second):
+                distinct[row.text, second] = None
             if len(distinct) == MAX_TEXTS:
                 break
         for said in (table.doubt, table.fault):
             if said is not None:
                 note(said, quiet)
     if not distinct:
-        raise DataError(f"{path}: the column {column!r} holds no text; name another with --text-column")
+        raise DataError(f"{path}: the column {text_column!r} holds no text; name another with --text-column")
     return list(distinct)

@@ -39,6 +39,13 @@ MinConfidence = Annotated[
     ),
 ]
 TextColumn = Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")]
+PairColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--pair-column",
+        help="The column with the second texts, or the questions; text_pair, or question, unless given.",
+    ),
+]
 LabelColumn = Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]

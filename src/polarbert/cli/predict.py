@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-import polarbert
-from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit, printable, uses_colour
+from polarbert.bundle import Bundle, resolve
+from polarbert.cli.answers import answer_line
+from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit
 from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.prediction import Prediction, check_min_confidence
+from polarbert.inference.prediction import check_min_confidence
+from polarbert.loading import load_predictor
 
 LINES_AT_ONCE, BYTES_AT_ONCE = 1000, 4_000_000
-COLOURS = {"negative": typer.colors.RED, "neutral": typer.colors.YELLOW, "positive": typer.colors.GREEN}
 
 
 def predict(
@@ -25,13 +26,20 @@ def predict(
         list[str] | None, typer.Argument(help="Texts; lines of stdin for -, or unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option("--pair", help="The second text, for a model of pairs: one a TEXT, or one for all.", metavar="B"),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="The passage, for a model that answers questions.", metavar="C")
+    ] = None,
     min_confidence: MinConfidence = None,
     as_json: Json = False,
     threads: Threads = 0,
     engine: Engine = None,
     device: Device = None,
 ) -> None:
-    """Say whether texts are negative, neutral or positive.
+    """Say whether texts are negative, neutral or positive; or what else a model was trained to say of them.
 
     Example: polarbert predict "I love it" "Crashes on start"
     """
@@ -41,10 +49,42 @@ def predict(
         raise UsageError('give a text, as in: polarbert predict "I love it", or send lines to stdin')
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
-    predictor = polarbert.load(model, threads, engine, device, min_confidence)
+    bundle = Bundle.open(resolve(model))
+    seconds = _seconds(bundle, len(texts or ()), pair or [], context)
+    predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     for block in [texts] if texts else stdin_blocks():
-        answers = predictor.predict(block)
-        emit("\n".join(_json(t, a) if as_json else _line(t, a) for t, a in zip(block, answers, strict=True)))
+        answers = _answers(predictor, block, seconds)
+        emit("\n".join(_json(t, a) if as_json else answer_line(t, a) for t, a in zip(block, answers, strict=True)))
+
+
+def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -> list[str]:
+    """The second texts: none, one for all, or as many as there are texts.
+
+    Raises:
+        UsageError: when the model needs others, or none.
+    """
+    needed = "--context" if bundle.task == "qa" else "--pair" if bundle.reads_pairs else None
+    given = {"--pair": pair, "--context": [] if context is None else [context]}
+    for name, values in given.items():
+        if values and name != needed:
+            instead = f"takes {needed}" if needed else "reads single texts"
+            raise UsageError(f"{name}: this is a model for {bundle.task}, which {instead}")
+    if needed is None:
+        return []
+    if not given[needed]:
+        raise UsageError(f"this is a model for {bundle.task}, which reads two texts; give the second one with {needed}")
+    if len(given[needed]) not in (1, texts):
+        raise UsageError(f"there are {texts} texts and {len(pair)} second ones; give one for all, or as many")
+    return given[needed]
+
+
+def _answers(predictor: Any, block: list[str], seconds: list[str]) -> list[Any]:
+    if not seconds:
+        found: list[Any] = predictor.predict(block)
+        return found
+    others = seconds * len(block) if len(seconds) == 1 else seconds
+    answers: list[Any] = predictor.predict(block, others)  # of a model of questions: questions, contexts
+    return answers
 
 
 def stdin_blocks() -> Iterator[list[str]]:
@@ -89,13 +129,5 @@ def _decoded(line: bytes, number: int) -> str:
         ) from error
 
 
-def _json(text: str, answer: Prediction) -> str:
+def _json(text: str, answer: Any) -> str:
     return json.dumps({"text": text, **answer.to_dict()}, ensure_ascii=False)
-
-
-def _line(text: str, answer: Prediction) -> str:
-    label = f"{answer.label:<9}"
-    if uses_colour():
-        label = typer.style(label, fg=COLOURS.get(answer.label), bold=True)
-    doubt = "unsure" if answer.unsure else ""
-    return f"{label} {answer.confidence:4.0%}  {doubt:<6}  {printable(' '.join(text.split()))}"

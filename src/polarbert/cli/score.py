@@ -13,6 +13,7 @@ import typer
 
 import polarbert
 from polarbert.bundle import Bundle, resolve
+from polarbert.cli.labelled import input_columns
 from polarbert.cli.options import (
     Delimiter,
     Device,
@@ -22,6 +23,7 @@ from polarbert.cli.options import (
     Json,
     MinConfidence,
     Model,
+    PairColumn,
     Quiet,
     TextColumn,
     Threads,
@@ -37,9 +39,11 @@ from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors
 from polarbert.inference.engine import WEIGHTS, engine_name
 from polarbert.inference.prediction import check_min_confidence
-from polarbert.inference.scoring import ScoreColumns, score_table
+from polarbert.inference.predictors import make_columns
+from polarbert.inference.scoring import score_table
 from polarbert.loading import load_predictor, settle_device
 
+COUNTED = ("rows", "errors", "unsure", "computed_texts", "computed_pieces", "unknown_pieces")
 DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 
@@ -47,6 +51,7 @@ def score(
     table: Annotated[str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file; - for stdin.", metavar="IN")],
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write; - for stdout.", metavar="OUT")],
     text_column: TextColumn = "text",
+    pair_column: PairColumn = None,
     model: Model = None,
     min_confidence: MinConfidence = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
@@ -77,10 +82,13 @@ def score(
         _refuse_same_file(table, output)
         _refuse_other_format(output, kind)
         bundle = Bundle.open(resolve(model))
-        columns = ScoreColumns(bundle.labels, prefix)
+        columns = make_columns(bundle, prefix)
         name = input_name(table)
-        rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding)
+        text_column, second = input_columns(bundle.task, bundle.reads_pairs, text_column, pair_column)
+        also = [] if second is None else [second]
+        rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding, also)
         asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
+        asked |= {} if second is None else {"second column": second}
         predictor = load_predictor(bundle, threads, engine, device, min_confidence)
         about = {
             "version": polarbert.__version__,
@@ -96,7 +104,7 @@ def score(
         earlier = sink.rows
         try:
             with ScoreProgress(source, earlier, quiet, rows.count) as progress:
-                totals = score_table(predictor, rows, sink, columns, progress.update)
+                totals = score_table(predictor, rows, sink, columns, progress.update, second)
         except Exception:
             raise
         except BaseException:  # interrupted from outside
@@ -165,10 +173,10 @@ def _about_input(name: str) -> dict[str, object]:
 
 
 def _summary(output: str, totals: dict[str, int], rows: int, seconds: float) -> str:
-    labels = [f"{n.removeprefix('label:')} {c:,}" for n, c in sorted(totals.items()) if n.startswith("label:")]
+    labels = [f"{n.removeprefix('label:')} {c:,}" for n, c in sorted(totals.items()) if n not in COUNTED]
     pieces, unknown = totals.get("computed_pieces", 0), totals.get("unknown_pieces", 0)
     parts = [
-        f"{output}: {totals.get('rows', 0):,} rows: {', '.join(labels) or 'none scored'}",
+        f"{output}: {totals.get('rows', 0):,} rows{': ' if labels else ''}{', '.join(labels)}",
         f"unsure {totals.get('unsure', 0):,}, errors {totals.get('errors', 0):,}",
         f"{totals.get('computed_texts', 0):,} different texts, {pieces:,} word pieces, {unknown:,} of them [UNK]",
         f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s",

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polarbert.bundle import TASKS
+from polarbert.cli.labelled import Source
 from polarbert.cli.options import (
     Encoding,
     Format,
     Json,
     LabelColumn,
+    PairColumn,
     Quiet,
     TextColumn,
     emit,
@@ -21,15 +24,15 @@ from polarbert.cli.options import (
     page_width,
 )
 from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
-from polarbert.data.dataset import Dataset, read_labelled
+from polarbert.data.dataset import Dataset
 from polarbert.data.inputs import STDIN
 from polarbert.data.labels import LabelMap
 from polarbert.data.splits import Splits, given_splits
 from polarbert.errors import MissingExtraError, UsageError
 from polarbert.files import disk_errors, write_whole
+from polarbert.inference.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from polarbert.inference.evaluation import Evaluation
     from polarbert.training.finetune import FineTuneResult
     from polarbert.training.recipe import FineTuneSettings
 
@@ -41,7 +44,11 @@ def train(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make: the model.", metavar="DIR")],
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
-    task: Annotated[str | None, typer.Option(help="sentiment or classification; by the labels unless given.")] = None,
+    pair_column: PairColumn = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}; unless given one of the first two, by the labels."),
+    ] = None,
     base: Annotated[
         str | None,
         typer.Option(
@@ -72,6 +79,9 @@ def train(
 ) -> None:
     """Train a model on labels of your own, and judge it on texts it has not seen.
 
+    The task says what is learned: a class of each text (sentiment, classification) or pair of texts (pair), a number of
+    either (regression), the entities in a text (tagging), or answers to questions from a passage (qa).
+
     Stopped or killed, the same command with --resume goes on where it was and ends in the same model.
 
     Example: polarbert train reviews.csv --text-column review --label-column stars -o my-model
@@ -83,7 +93,9 @@ def train(
         raise UsageError("--splits and --split-column both say what the parts are; give one of them")
     settings = _settings(config, task, seed, target_accuracy, trial, device, threads)
     check_folder(output, resume)
-    dataset = _read(data, text_column, label_column, settings, split_column, kind, encoding)
+    keep = [] if split_column is None else [split_column]
+    source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding)
+    dataset = source.read(settings.task, LabelMap.explicit(settings.labels) if settings.labels else None)
     parts = _parts(dataset, splits, split_column)
     tuning = FineTuning(
         dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
@@ -113,27 +125,6 @@ def _settings(
     return read_options(config, FineTuneSettings, options, {"seed": seed, "threads": threads})
 
 
-def _read(
-    data: str,
-    text_column: str,
-    label_column: str,
-    settings: FineTuneSettings,
-    split_column: str | None,
-    kind: str | None,
-    encoding: str | None,
-) -> Dataset:
-    return read_labelled(
-        data,
-        text_column,
-        label_column,
-        label_map=LabelMap.explicit(settings.labels) if settings.labels else None,
-        task=settings.task,
-        keep=[] if split_column is None else [split_column],
-        kind=kind,
-        encoding=encoding,
-    )
-
-
 def _parts(dataset: Dataset, splits: Path | None, split_column: str | None) -> Splits | None:
     if splits is not None:
         return Splits.load(splits, dataset)
@@ -150,7 +141,8 @@ def _report(result: FineTuneResult, as_json: bool, quiet: bool) -> None:
         note("there is no test part, so nothing says how good the model is on other texts", quiet)
     else:
         _save(result.path / "evaluation.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        _draw(evaluation, result.path, quiet)
+        if isinstance(evaluation, Evaluation):
+            _draw(evaluation, result.path, quiet)
     if as_json:
         precision = result.export["precision"]
         about = {"model": str(result.path), "precision": precision, "dev": dict(result.dev), "evaluation": found}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from polarbert.data.rows import text_problem
 from polarbert.data.tables import Row, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
 
-EMPTY_TEXT, EMPTY_LABEL = "empty text", "empty label"
+CLASS_TASKS = ("sentiment", "classification", "pair")
+EMPTY_TEXT, EMPTY_PAIR, EMPTY_LABEL = "empty text", "empty second text", "empty label"
 UNREADABLE, UNKNOWN_LABEL = "unreadable row", "label not in the label map"
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
@@ -32,12 +34,30 @@ class LabelledText:
         label: number of the class.
         row: 1 for the first row of data in its source.
         values: the cells of other columns that were asked for; an empty text where there is none.
+        pair: the second text, where a pair of texts is judged.
     """
 
     text: str
     label: int
     row: int
     values: Mapping[str, str] = field(default_factory=dict)
+    pair: str | None = None
+
+    @property
+    def content(self) -> str:
+        """All that the model reads: rows that are equal in it repeat each other."""
+        return self.text if self.pair is None else f"{self.text}\n{self.pair}"
+
+    @property
+    def topic(self) -> str:
+        """What must not stand in two parts of a dataset, nor anything nearly like it."""
+        return self.content
+
+    @property
+    def target(self) -> tuple[Any, ...]:
+        """What is to be learned besides the class: the fields that a kind of row adds."""
+        common = {field.name for field in fields(LabelledText)}
+        return tuple(getattr(self, field.name) for field in fields(self) if field.name not in common)
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,7 @@ class Dataset:
         name: of the source, for messages.
         rows: the usable rows, in order.
         labels: names of the classes, in the order of the logits.
-        task: "sentiment" or "classification".
+        task: one of `polarbert.bundle.TASKS`.
         skipped: how many rows were left out, for each reason.
         notes: what was assumed or left out, for people to read.
     """
@@ -66,6 +86,16 @@ class Dataset:
         return [row.text for row in self.rows]
 
     @property
+    def has_classes(self) -> bool:
+        """Whether a row is of one class, as a whole."""
+        return self.task in CLASS_TASKS
+
+    @property
+    def topics(self) -> list[str]:
+        """By which rows are kept together, in order."""
+        return [row.topic for row in self.rows]
+
+    @property
     def truth(self) -> NDArray[np.int64]:
         """(rows,) class numbers."""
         return np.array([row.label for row in self.rows], dtype=np.int64)
@@ -76,6 +106,7 @@ def read_labelled(
     text_column: str,
     label_column: str,
     *,
+    pair_column: str | None = None,
     label_map: LabelMap | None = None,
     task: str | None = None,
     keep: Sequence[str] | None = (),
@@ -92,6 +123,7 @@ def read_labelled(
         path: of the file; "-" for stdin.
         text_column: the column with the texts.
         label_column: the column with the labels; numbers are taken as text.
+        pair_column: the column with the second texts, where pairs are judged.
         label_map: what the labels mean; rows with others are left out. None finds it out from the labels.
         task: see `LabelMap.infer`.
         keep: other columns to keep in `LabelledText.values`; None keeps them all.
@@ -108,96 +140,151 @@ def read_labelled(
         >>> dataset.task, dataset.labels
         ('sentiment', ['negative', 'neutral', 'positive'])
     """
+    found = read_rows(path, text_column, label_column, pair_column, keep, kind, delimiter, encoding)
+    return _as_dataset(found, label_map, task)
+
+
+@dataclass
+class FoundRows:
+    """The rows of a table that have a text and a label, before it is known what the labels mean.
+
+    Attributes:
+        name: of the source, for messages.
+        label_column: the column with the labels.
+        rows: with 0 for the class.
+        labels: as many, as they stand.
+        skipped: how many rows were left out, for each reason.
+        notes: what people should know.
+        count: rows of the table.
+    """
+
+    name: str
+    label_column: str
+    rows: list[LabelledText] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def keep(self, labels: Container[str], reason: str) -> None:
+        """Leave out the rows of other labels."""
+        pairs = [pair for pair in zip(self.rows, self.labels, strict=True) if pair[1] in labels]
+        self.skipped[reason] += len(self.rows) - len(pairs)
+        self.rows, self.labels = [row for row, _ in pairs], [label for _, label in pairs]
+
+    def refuse_nothing(self) -> None:
+        """See that there are rows.
+
+        Raises:
+            DataError: when there are none, with the reasons.
+        """
+        if self.rows:
+            return
+        if not self.count:
+            raise DataError(f"{self.name}: has no rows of data")
+        reasons = "; ".join(f"{why}: {count:,}" for why, count in self.skipped.items() if count)
+        notes = "".join(f". {note[0].upper()}{note[1:]}" for note in self.notes)
+        raise DataError(
+            f"{self.name}: none of its {self.count:,} rows can be used ({reasons}){notes}. "
+            f"Is {self.label_column!r} the column with the labels?"
+        )
+
+
+def read_rows(
+    path: str | Path,
+    text_column: str,
+    label_column: str,
+    pair_column: str | None = None,
+    keep: Sequence[str] | None = (),
+    kind: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> FoundRows:
+    """The rows of a file that have all their texts and a label; arguments and errors as for `read_labelled`."""
     name = input_name(path)
-    if text_column == label_column:
-        raise UsageError(f"{name}: the texts and the labels cannot both be in the column {text_column!r}; name another")
+    columns = [text_column, label_column, *([] if pair_column is None else [pair_column])]
+    if len(set(columns)) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        raise UsageError(f"{name}: the texts and the labels cannot both be in the column {twice!r}; name another")
     with ExitStack() as opened:
         stream = opened.enter_context(open_input(path))
         format_name = table_format(str(path), kind)
         if keep is None or format_name == "parquet":
             stream = opened.enter_context(in_any_order(stream, name))
-        asked = [label_column, *(keep or ())]
+        asked = [*columns[1:], *(keep or ())]
         table = open_table(stream, name, format_name, text_column, (), delimiter, encoding, asked)
         if keep is None:  # the columns are known now
             stream.seek(0)
-            keep = [column for column in table.columns if column not in (text_column, label_column)]
-            table = open_table(stream, name, format_name, text_column, (), delimiter, encoding, [label_column, *keep])
-        found = _Reading(table, label_column, keep)
-        found.read()
+            keep = [column for column in table.columns if column not in columns]
+            table = open_table(stream, name, format_name, text_column, (), delimiter, encoding, [*columns[1:], *keep])
+        found = _Reading(table, FoundRows(name, label_column), pair_column, keep).read()
     if table.fault is not None:
         raise DataError(table.fault)
-    return found.dataset(name, label_map, task)
+    return found
 
 
 class _Reading:
-    """What is gathered from a table, row by row."""
+    """Gathers rows from a table."""
 
-    def __init__(self, table: Table, label_column: str, keep: Sequence[str]) -> None:
+    def __init__(self, table: Table, found: FoundRows, pair_column: str | None, keep: Sequence[str]) -> None:
         self._table = table
-        self._label_column = label_column
+        self._found = found
+        self._pair_column = pair_column
         self._keep = keep
-        self._found: list[tuple[int, str, str, dict[str, str]]] = []
-        self._skipped: Counter[str] = Counter()
-        self._notes: list[str] = []
-        self._count = 0
 
-    def read(self) -> None:
+    def read(self) -> FoundRows:
+        found = self._found
         for row in self._table.rows():
-            self._count += 1
-            label = (self._table.cell(row, self._label_column) or "") if row.problem is None else ""
-            if problem := row.problem or text_problem(label):
+            found.count += 1
+            label, pair = self._cell(row, found.label_column), self._cell(row, self._pair_column)
+            if problem := row.problem or text_problem(label or "") or text_problem(pair or ""):
                 self._skip_unreadable(problem)
-            elif not (row.text or "").strip():
-                self._skipped[EMPTY_TEXT] += 1
-            elif not label.strip():
-                self._skipped[EMPTY_LABEL] += 1
+            elif reason := self._missing(row.text, label, pair):
+                found.skipped[reason] += 1
             else:
-                self._found.append((self._count, row.text or "", label, self._values(row)))
+                values = {name: _UNDECODED.sub("\ufffd", self._table.cell(row, name) or "") for name in self._keep}
+                found.rows.append(LabelledText(row.text or "", 0, found.count, values, pair))
+                found.labels.append(label or "")
         if self._table.doubt is not None:
-            self._notes.append(self._table.doubt)
+            found.notes.append(self._table.doubt)
+        return found
+
+    def _cell(self, row: Row, column: str | None) -> str | None:
+        return None if row.problem is not None or column is None else self._table.cell(row, column)
+
+    def _missing(self, text: str | None, label: str | None, pair: str | None) -> str | None:
+        """What the row lacks, or None."""
+        if not (text or "").strip():
+            return EMPTY_TEXT
+        if self._pair_column is not None and not (pair or "").strip():
+            return EMPTY_PAIR
+        return None if (label or "").strip() else EMPTY_LABEL
 
     def _skip_unreadable(self, problem: str) -> None:
-        if not self._skipped[UNREADABLE]:
-            self._notes.append(f"row {self._count:,} is left out, the first that cannot be read: {problem}")
-        self._skipped[UNREADABLE] += 1
-
-    def _values(self, row: Row) -> dict[str, str]:
-        return {name: _UNDECODED.sub("\ufffd", self._table.cell(row, name) or "") for name in self._keep}
-
-    def dataset(self, name: str, label_map: LabelMap | None, task: str | None) -> Dataset:
-        self._refuse_nothing(name)
-        if label_map is None:
-            label_map = _infer(name, (label for _, _, label, _ in self._found), task)
-        self._leave_out_unknown(label_map)
-        self._refuse_nothing(name)
-        numbers = {label: label_map.number(label) for label in {label for _, _, label, _ in self._found}}
-        rows = [LabelledText(text, numbers[label], row, values) for row, text, label, values in self._found]
-        notes = (*label_map.notes, *self._notes)
-        return Dataset(name, rows, list(label_map.labels), label_map.task, dict(self._skipped), notes)
-
-    def _leave_out_unknown(self, label_map: LabelMap) -> None:
-        counts = Counter(label for _, _, label, _ in self._found)
-        unknown = Counter({label: count for label, count in counts.items() if not label_map.knows(label)})
-        if not unknown:
-            return
-        self._found = [row for row in self._found if row[2] not in unknown]
-        self._skipped[UNKNOWN_LABEL] = unknown.total()
-        self._notes.append(f"the label map does not know {counted(unknown)}: these rows are left out")
-
-    def _refuse_nothing(self, name: str) -> None:
-        if self._found:
-            return
-        if not self._count:
-            raise DataError(f"{name}: has no rows of data")
-        reasons = "; ".join(f"{why}: {count:,}" for why, count in self._skipped.items())
-        notes = "".join(f". {note[0].upper()}{note[1:]}" for note in self._notes)
-        raise DataError(
-            f"{name}: none of its {self._count:,} rows can be used ({reasons}){notes}. "
-            f"Is {self._label_column!r} the column with the labels?"
-        )
+        found = self._found
+        if not found.skipped[UNREADABLE]:
+            found.notes.append(f"row {found.count:,} is left out, the first that cannot be read: {problem}")
+        found.skipped[UNREADABLE] += 1
 
 
-def _infer(name: str, labels: Iterator[str], task: str | None) -> LabelMap:
+def _as_dataset(found: FoundRows, label_map: LabelMap | None, task: str | None) -> Dataset:
+    """The rows with the numbers of their classes."""
+    found.refuse_nothing()
+    if label_map is None:
+        label_map = _infer(found.name, found.labels, task)
+    counts = Counter(found.labels)
+    unknown = Counter({label: count for label, count in counts.items() if not label_map.knows(label)})
+    if unknown:
+        found.keep(counts.keys() - unknown.keys(), UNKNOWN_LABEL)
+        found.notes.append(f"the label map does not know {counted(unknown)}: these rows are left out")
+        found.refuse_nothing()
+    numbers = {label: label_map.number(label) for label in counts if label not in unknown}
+    rows = [replace(row, label=numbers[label]) for row, label in zip(found.rows, found.labels, strict=True)]
+    notes = (*label_map.notes, *found.notes)
+    return Dataset(found.name, rows, list(label_map.labels), label_map.task, dict(found.skipped), notes)
+
+
+def _infer(name: str, labels: Iterable[str], task: str | None) -> LabelMap:
     try:
         return LabelMap.infer(labels, task)
     except DataError as error:

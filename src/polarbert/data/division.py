@@ -44,15 +44,17 @@ class DifferentTexts:
         """Those of a dataset.
 
         Raises:
-            DataError: when it has rows of fewer than two classes.
+            DataError: when it has no rows, or is one of classes and has rows of fewer than two.
         """
-        if len({row.label for row in dataset.rows}) < 2:
-            found = f"every row is {dataset.labels[dataset.rows[0].label]!r}" if dataset.rows else "there are no rows"
+        if not dataset.rows:
+            raise DataError(f"{dataset.name}: there are no rows")
+        if dataset.has_classes and len({row.label for row in dataset.rows}) < 2:
+            found = f"every row is {dataset.labels[dataset.rows[0].label]!r}"
             raise DataError(f"{dataset.name}: {found}; a classifier needs texts of two or more classes")
-        cluster_of = clusters(dataset.texts)
+        cluster_of = clusters(dataset.topics)
         rows_of: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
         for position, row in enumerate(dataset.rows):
-            rows_of[text_key(row.text)][row.label].append(position)
+            rows_of[text_key(row.content)][row.label].append(position)
         names = ["\U0010ffff"] * cluster_count(cluster_of)
         labels: list[list[int]] = [[] for _ in names]
         stands_for = np.zeros(len(dataset.rows), dtype=np.bool_)

@@ -63,7 +63,7 @@ def find_leaks(dataset: Dataset, splits: Splits) -> list[Leak]:
     Returns:
         One for each pair of parts that both have rows: dev and train, test and train, test and dev.
     """
-    keys = [text_key(text) for text in dataset.texts]
+    keys = [text_key(topic) for topic in dataset.topics]
     return [
         _leak(dataset, splits, keys, part, other)
         for part, other in PAIRS
@@ -86,5 +86,5 @@ def _leak(dataset: Dataset, splits: Splits, keys: Sequence[str], part: str, othe
 
 
 def _most_like(dataset: Dataset, row: int, others: Sequence[int]) -> int:
-    text = dataset.rows[row].text
-    return max(others[:_COMPARED], key=lambda other: similarity(text, dataset.rows[other].text))
+    topic = dataset.rows[row].topic
+    return max(others[:_COMPARED], key=lambda other: similarity(topic, dataset.rows[other].topic))

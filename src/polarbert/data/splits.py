@@ -79,7 +79,7 @@ class Splits:
         for name in PARTS:
             part[self.part(name)] = name
         rows = zip(dataset.rows, part.tolist(), self.cluster_of.tolist(), strict=True)
-        lines = [json.dumps([row.row, name, cluster, _digest(row.text)]) for row, name, cluster in rows]
+        lines = [json.dumps([row.row, name, cluster, _digest(row.content)]) for row, name, cluster in rows]
         about = {"format": FORMAT, "clusters": self.clusters, "duplicates": self.duplicates, "notes": self.notes}
         start = json.dumps(about, indent=1, ensure_ascii=False).removesuffix("\n}")
         content = start + ',\n "rows": [\n' + ",\n".join(lines) + "\n ]\n}\n"
@@ -172,7 +172,7 @@ def random_splits(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1), seed: int 
     shuffled = np.array(sorted(range(count), key=lambda row: draw(seed, str(row))), dtype=np.int64)
     ends = [round(shares[0] * count), round((shares[0] + shares[1]) * count)]
     train, dev, test = (np.sort(part) for part in np.split(shuffled, ends))
-    cluster_of = clusters(dataset.texts)
+    cluster_of = clusters(dataset.topics)
     note = "rows were divided at random: a text that repeats may stand in several parts"
     return Splits(train, dev, test, cluster_count(cluster_of), 0, cluster_of, (note,))
 
@@ -202,7 +202,7 @@ def given_splits(dataset: Dataset, column_values: Sequence[str]) -> Splits:
         raise DataError(f"{dataset.name}: the column with the parts puts no row into train; name another column")
     without = int((found == _NO_PART).sum())
     notes = [f"rows that name no part, and are left out: {without:,}"] if without else []
-    cluster_of = clusters(dataset.texts)
+    cluster_of = clusters(dataset.topics)
     splits = Splits(train, dev, test, cluster_count(cluster_of), 0, cluster_of, tuple(notes))
     return splits if len(dev) else _with_dev(dataset, splits)
 
@@ -234,7 +234,7 @@ def _with_dev(dataset: Dataset, splits: Splits) -> Splits:
 def _refuse_changes(path: Path, entries: Sequence[Sequence[Any]], dataset: Dataset) -> None:
     remedy = "Bring back the data of then, or make new splits"
     for (number, _, _, digest), row in zip(entries, dataset.rows, strict=False):
-        if (number, digest) != (row.row, _digest(row.text)):
+        if (number, digest) != (row.row, _digest(row.content)):
             raise DataError(f"{path}: row {row.row:,} of {dataset.name} is not what it was for these splits. {remedy}")
     if len(entries) != len(dataset.rows):
         raise DataError(

@@ -1,4 +1,4 @@
-"""From a trained classifier to a bundle that scores: float graph, then int8, each step proved against the last."""
+"""From a trained network to a bundle that scores: float graph, then int8, each step proved against the last."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
 from polarbert.errors import BundleError, ExportError
-from polarbert.export.graph import build_graph
-from polarbert.export.proof import MIN_TEXTS, LabelledSet, Probabilities, Proof, prove_int8, prove_same
+from polarbert.export.graph import ColumnRanges, build_graph
+from polarbert.export.proof import (
+    MAX_FLIPS,
+    MAX_MOVED_ENDS,
+    MIN_TEXTS,
+    Distributions,
+    LabelledSet,
+    Proof,
+    prove_int8,
+    prove_same,
+)
 from polarbert.export.quantise import ObservingEngine
 from polarbert.files import disk_errors, flush_to_disk, locked_folder
-from polarbert.inference.classifier import TextClassifier
+from polarbert.inference.predictor import Predictor
+from polarbert.inference.predictors import make_predictor
 from polarbert.model.engine import TorchEngine
-from polarbert.model.heads import BertForSequenceClassification
+from polarbert.model.heads import BertWithHead
+from polarbert.model.kinds import head_of
 from polarbert.text import WordPieceTokenizer
 
 INT8, FLOAT = "model.int8.onnx", "model.onnx"
@@ -37,13 +47,14 @@ class ExportOptions:
     """How to export.
 
     Args:
-        task: "sentiment" or "classification".
+        task: one of `polarbert.bundle.TASKS`.
         calibration: temperature and threshold to store.
         window: most pieces read at once; at most what the network has positions for.
         overlap: pieces that neighbouring windows share.
         strict: an int8 graph that fails its proof is an error instead of a reason to keep the float graph.
         provenance: how the model was made, for people.
         scratch: folder in which the graphs are made before they are proved; the system's temporary one unless given.
+        traits: as `polarbert.bundle.Bundle` has them.
     """
 
     task: str = "classification"
@@ -53,6 +64,7 @@ class ExportOptions:
     strict: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     scratch: Path | None = None
+    traits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,29 +92,31 @@ class ExportReport:
 def export_bundle(
     source: Path,
     target: Path,
-    texts: Sequence[str],
+    inputs: Sequence[Any],
     sets: Mapping[str, LabelledSet] | None = None,
     options: ExportOptions | None = None,
     note: Callable[[str], None] = lambda _line: None,
 ) -> ExportReport:
-    """Make a bundle of the classifier in `source`.
+    """Make a bundle of the trained network in `source`.
 
     Args:
         source: directory in the Hugging Face layout.
         target: directory of the bundle; may be `source`. It changes only once everything is proved.
-        texts: real texts, for calibration; also to count changed labels where the labelled ones are too few for that.
-        sets: labelled texts by name, on which accuracy is compared and changed labels are counted.
+        inputs: real texts, or tuples as the task's predictor is asked them, for calibration; also to count changed
+            decisions where the labelled ones are too few for that.
+        sets: labelled inputs by name, on which accuracy is compared and changed decisions are counted.
         options: how to export.
         note: called with a line on each step.
 
     Raises:
         ExportError: when the float graph differs from PyTorch, or int8 fails its proof and `options.strict` is set.
-        BundleError, WeightsError: when `source` is no classifier.
+        BundleError, WeightsError: when `source` is no network for the task.
     """
     options, sets = options or ExportOptions(), dict(sets or {})
-    if not texts:
+    if not inputs:
         raise ExportError("export needs texts to calibrate on; give --texts FILE")
-    model = BertForSequenceClassification.from_pretrained(source)
+    asked = [(one, None) if isinstance(one, str) else one for one in inputs]
+    model = head_of(options.task).from_pretrained(source)
     if options.window > model.config.max_position_embeddings:
         window = model.config.max_position_embeddings
         options = replace(options, window=window, overlap=min(options.overlap, window // 4))
@@ -119,14 +133,14 @@ def export_bundle(
         tempfile.TemporaryDirectory(prefix="polarbert-export-", dir=options.scratch) as folder,
     ):
         work = _Workshop(Path(folder), model, tokenizer, options)
-        float_proof = work.prove_float(texts[:TORCH_TEXTS])
+        float_proof = work.prove_float(asked[:TORCH_TEXTS])
         note(f"float graph: {float_proof.texts} texts, largest difference {float_proof.max_difference:.2g}")
         if float_proof.problems:
             raise ExportError("the float graph is not the trained network: " + "; ".join(float_proof.problems))
-        work.quantise(texts[:CALIBRATION_TEXTS])
-        counted: dict[str, Sequence[str]] = {name: labelled.texts for name, labelled in sets.items()}
+        work.quantise(asked[:CALIBRATION_TEXTS])
+        counted: dict[str, Sequence[Any]] = {name: labelled.inputs for name, labelled in sets.items()}
         if sum(map(len, counted.values())) < MIN_TEXTS:
-            counted["texts"] = texts
+            counted["texts"] = asked
         int8_proof = work.prove_int8(counted, sets)
         note(f"int8 graph: {int8_proof.texts:,} texts, {int8_proof.flips:.2%} of the labels changed")
         if int8_proof.problems and options.strict:
@@ -144,14 +158,14 @@ class _Workshop:
     """A scratch bundle with both graphs, and what it takes to compare them."""
 
     def __init__(
-        self, folder: Path, model: BertForSequenceClassification, tokenizer: WordPieceTokenizer, options: ExportOptions
+        self, folder: Path, model: BertWithHead, tokenizer: WordPieceTokenizer, options: ExportOptions
     ) -> None:
         self.folder = folder
         self.model = model
         self.options = options
         self.weights = {name: tensor.float().numpy() for name, tensor in model.state_dict().items()}
         tokenizer.save(folder)
-        self._save(FLOAT, build_graph(model.config, self.weights, model.labels))
+        self._save(FLOAT, self._graph())
 
     def bundle(self, graph: str) -> Bundle:
         """The scratch bundle with one of the graphs."""
@@ -166,41 +180,48 @@ class _Workshop:
             options.window,
             options.overlap,
             dict(options.provenance),
+            traits=options.traits,
         )
         bundle.write()
         return Bundle.open(self.folder)
 
-    def prove_float(self, texts: Sequence[str]) -> Proof:
+    def prove_float(self, asked: Sequence[Any]) -> Proof:
         """PyTorch against the float graph, through the same tokenizer and windows."""
-        scorer = TextClassifier(self.bundle(FLOAT), engine="onnxruntime")
-        graph = _score(scorer, texts)
+        scorer = self._scorer(FLOAT)
+        graph = scorer.distributions(asked)
         scorer.engine = TorchEngine(self.model)
-        return prove_same(_score(scorer, texts), graph)
+        return prove_same(scorer.distributions(asked), graph)
 
-    def quantise(self, texts: Sequence[str]) -> None:
-        """Calibrate on `texts` and write the int8 graph."""
-        config, labels = self.model.config, self.model.labels
-        observer = ObservingEngine(build_graph(config, self.weights, labels, observe=True))
-        scorer = TextClassifier(self.bundle(FLOAT), engine="onnxruntime")
+    def quantise(self, asked: Sequence[Any]) -> None:
+        """Calibrate on `asked` and write the int8 graph."""
+        observer = ObservingEngine(self._graph(observe=True))
+        scorer = self._scorer(FLOAT)
         scorer.engine = observer
-        _score(scorer, texts)
-        self._save(INT8, build_graph(config, self.weights, labels, observer.ranges()))
+        scorer.distributions(asked)
+        self._save(INT8, self._graph(observer.ranges()))
 
-    def prove_int8(self, texts: Mapping[str, Sequence[str]], sets: Mapping[str, LabelledSet]) -> Proof:
+    def prove_int8(self, inputs: Mapping[str, Sequence[Any]], sets: Mapping[str, LabelledSet]) -> Proof:
         """The float graph against the int8 graph."""
-        before, after = self._chances(FLOAT, texts), self._chances(INT8, texts)
-        return prove_int8(before, after, sets)
+        limit = MAX_MOVED_ENDS if self.options.task == "qa" else MAX_FLIPS
+        return prove_int8(self._answers(FLOAT, inputs), self._answers(INT8, inputs), sets, limit)
 
-    def _chances(self, graph: str, texts: Mapping[str, Sequence[str]]) -> dict[str, Probabilities]:
-        scorer = TextClassifier(self.bundle(graph), engine="onnxruntime")
-        return {name: _score(scorer, part) for name, part in texts.items()}
+    def _answers(self, graph: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, Distributions]:
+        scorer = self._scorer(graph)
+        return {name: scorer.distributions(part) for name, part in inputs.items()}
+
+    def _scorer(self, graph: str) -> Predictor[Any, Any]:
+        scorer: Predictor[Any, Any] = make_predictor(self.bundle(graph), engine="onnxruntime")
+        return scorer
+
+    def _graph(self, ranges: Mapping[str, ColumnRanges] | None = None, observe: bool = False) -> onnx.ModelProto:
+        model = self.model
+        of_pieces = not model.reads_pooler
+        return build_graph(
+            model.config, self.weights, model.labels, ranges, observe, head=model.head_name, of_pieces=of_pieces
+        )
 
     def _save(self, name: str, graph: onnx.ModelProto) -> None:
         (self.folder / name).write_bytes(graph.SerializeToString(deterministic=True))
-
-
-def _score(scorer: TextClassifier, texts: Sequence[str]) -> Probabilities:
-    return np.array([list(answer.probabilities.values()) for answer in scorer.predict(texts)])
 
 
 def _install(source: Path, target: Path, work: _Workshop, graph: str, report: ExportReport) -> None:

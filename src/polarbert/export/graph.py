@@ -1,4 +1,4 @@
-"""A trained classifier as an ONNX graph, in float or in static int8.
+"""A trained network as an ONNX graph, in float or in static int8.
 
 The graph is written node by node instead of traced, so that it says exactly what is computed: one product for query,
 key and value; matrices for all positions of a batch at once; integer products wherever a layer's weights are used.
@@ -198,26 +198,34 @@ def build_graph(
     labels: Sequence[str],
     ranges: Mapping[str, ColumnRanges] | None = None,
     observe: bool = False,
+    head: str = "classifier",
+    of_pieces: bool = False,
 ) -> onnx.ModelProto:
-    """The ONNX graph of a sequence classifier.
+    """The ONNX graph of an encoder with one output layer.
 
     Args:
         config: the network's sizes.
-        weights: the tensors of `BertForSequenceClassification.state_dict()`, as numpy arrays.
-        labels: names of the classes.
+        weights: the tensors of the model's `state_dict()`, as numpy arrays.
+        labels: names of the logits' last axis.
         ranges: of the inputs of the weight layers; None gives a float graph.
         observe: also output the inputs of the weight layers, for calibration.
+        head: name of the output layer among the weights.
+        of_pieces: the output layer reads every position, not the pooled [CLS].
 
     Returns:
-        A checked model: `input_ids`, `attention_mask`, `token_type_ids`, each (B, T) int64, to `logits` (B, labels).
+        A checked model: `input_ids`, `attention_mask`, `token_type_ids`, each (B, T) int64, to `logits` (B, labels), or
+        (B, T, labels) with `of_pieces`.
     """
     builder = GraphBuilder(ranges or {})
     x = _embeddings(builder, config, weights)
     mask = _mask(builder)
     for number in range(config.num_hidden_layers):
         x = _layer(builder, config, weights, number, x, mask)
-    _head(builder, config, weights, x)
-    return _model(builder, len(labels), observe)
+    if of_pieces:
+        _piece_head(builder, weights, head, len(labels), x)
+    else:
+        _text_head(builder, config, weights, head, x)
+    return _model(builder, len(labels), observe, of_pieces)
 
 
 def _embeddings(b: GraphBuilder, config: BertConfig, w: Weights) -> str:
@@ -310,7 +318,14 @@ def _norm(b: GraphBuilder, config: BertConfig, w: Weights, x: str, theirs: str, 
     return b.add("LayerNormalization", [x, gain, shift], output, axis=-1, epsilon=config.layer_norm_eps)
 
 
-def _head(b: GraphBuilder, config: BertConfig, w: Weights, x: str) -> None:
+def _piece_head(b: GraphBuilder, w: Weights, head: str, labels: int, x: str) -> None:
+    """The output layer stays in float: it is narrow."""
+    rows = b.add("Gemm", [x, *_last_layer(b, w, head)], "logit_rows")  # (N, labels)
+    shape = b.add("Concat", ["shape", b.constant("labels", np.array([labels]))], "out_shape", axis=0)
+    b.add("Reshape", [rows, shape], "logits")
+
+
+def _text_head(b: GraphBuilder, config: BertConfig, w: Weights, head: str, x: str) -> None:
     """Pooler and output layer stay in float: they read one position of each text."""
     shape = b.constant("hidden", np.array([config.hidden_size]))
     by_text = b.add("Reshape", [x, b.add("Concat", ["shape", shape], "out_shape", axis=0)], "last_hidden_state")
@@ -320,17 +335,19 @@ def _head(b: GraphBuilder, config: BertConfig, w: Weights, x: str) -> None:
         b.constant("pooler.bias", w["bert.pooler.dense.bias"]),
     ]
     pooled = b.add("Tanh", [b.add("Gemm", [first, *dense], "pooler")], "pooled")
-    last = [
-        b.constant("classifier.weight", w["classifier.weight"].T),
-        b.constant("classifier.bias", w["classifier.bias"]),
-    ]
-    b.add("Gemm", [pooled, *last], "logits")
+    b.add("Gemm", [pooled, *_last_layer(b, w, head)], "logits")
 
 
-def _model(b: GraphBuilder, labels: int, observe: bool) -> onnx.ModelProto:
+def _last_layer(b: GraphBuilder, w: Weights, head: str) -> list[str]:
+    weight, bias = w[f"{head}.weight"].T, w[f"{head}.bias"]
+    return [b.constant("classifier.weight", weight), b.constant("classifier.bias", bias)]
+
+
+def _model(b: GraphBuilder, labels: int, observe: bool, of_pieces: bool) -> onnx.ModelProto:
     names = ("input_ids", "attention_mask", "token_type_ids")
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in names]
-    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])]
+    axes: list[str | int | None] = ["batch", "length", labels] if of_pieces else ["batch", labels]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)]
     if observe:
         outputs += [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["rows", None]) for x in b.linear_inputs]
     graph = helper.make_graph(b.nodes, "bert", inputs, outputs, list(b.constants.values()))

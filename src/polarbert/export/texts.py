@@ -26,6 +26,11 @@ def own_texts() -> list[str]:
     return list(dict.fromkeys(text for text in [*reviews, *sentences, *twos] if text.strip()))
 
 
+def own_pairs() -> list[tuple[str, str | None]]:
+    """Each of these texts with the one after it: pairs as unlike, and at times as like, as pairs are."""
+    return list(pairwise(own_texts()))
+
+
 def _find() -> Path:
     """In an installed package beside this module; in a checkout in the folder of examples."""
     places = (Path(str(files("polarbert.export"))) / "reviews.csv", Path(__file__).parents[3] / "examples/reviews.csv")

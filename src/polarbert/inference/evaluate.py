@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ from polarbert.calibration import calibration_figures
 from polarbert.data.dataset import Dataset
 from polarbert.data.labels import SENTIMENTS, LabelMap
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.classifier import Predictor
+from polarbert.inference.classifier import Classifier, TextPair
 from polarbert.inference.engine import WEIGHTS
 from polarbert.inference.evaluation import ClassFigures, ConfidentError, Evaluation, Group, Speed, SureAnswers
 from polarbert.inference.groups import Grouping, by_length, by_value
 from polarbert.inference.prediction import Prediction
+from polarbert.inference.predictor import Predictor
 from polarbert.metrics import Estimate, Tally, confusion, coverage_curve
 from polarbert.text import is_wordless
 
@@ -30,7 +32,7 @@ BLOCK_TEXTS = 1024
 
 
 def evaluate(
-    model: Predictor,
+    model: Classifier,
     dataset: Dataset,
     by: Sequence[str] = (),
     *,
@@ -57,16 +59,17 @@ def evaluate(
     """
     dataset = align(dataset, model.labels)
     _check(dataset, by)
-    distinct = list(dict.fromkeys(dataset.texts))
-    known: dict[str, Prediction] = {}
+    asked = model.check([(row.text, row.pair) for row in dataset.rows])
+    distinct = list(dict.fromkeys(asked))
+    known: dict[TextPair, Prediction] = {}
     started = time.perf_counter()
     for start in range(0, len(distinct), BLOCK_TEXTS):
         block = distinct[start : start + BLOCK_TEXTS]
-        known.update(zip(block, model.answer([(text, None) for text in block]), strict=True))
+        known.update(zip(block, model.answer(block), strict=True))
         progress(len(known), len(distinct))
     seconds = time.perf_counter() - started
     threshold = model.unsure_below if unsure_below is None else unsure_below
-    predictions = [known[text] for text in dataset.texts]
+    predictions = [known[one] for one in asked]
     about = describe(model)
     return evaluate_predictions(dataset, predictions, model.labels, threshold, seconds=seconds, by=by, about=about)
 
@@ -127,7 +130,7 @@ def evaluate_predictions(
     )
 
 
-def describe(model: Predictor) -> dict[str, str]:
+def describe(model: Predictor[Any, Any]) -> dict[str, str]:
     """A model and what computes it, for `Evaluation.about`.
 
     Example:
@@ -299,7 +302,7 @@ def _confident_errors(
     wrong = [(p, row) for p, row in zip(predictions, dataset.rows, strict=True) if p.label != labels[row.label]]
     found: dict[str, ConfidentError] = {}
     for answer, row in sorted(wrong, key=lambda pair: -pair[0].confidence):
-        text = _cut(row.text)
+        text = _cut(row.content)
         found.setdefault(text, ConfidentError(row.row, text, labels[row.label], answer.label, answer.confidence))
         if len(found) == MAX_ERRORS:
             break
@@ -326,7 +329,7 @@ def _group(answers: _Answers, name: str, rows: NDArray[np.int64]) -> Group:
 def _speed(dataset: Dataset, predictions: Sequence[Prediction], seconds: float | None) -> Speed | None:
     if seconds is None:
         return None
-    pieces = {row.text: answer.n_tokens for row, answer in zip(dataset.rows, predictions, strict=True)}
+    pieces = {row.content: answer.n_tokens for row, answer in zip(dataset.rows, predictions, strict=True)}
     seconds = max(seconds, 1e-9)
     return Speed(seconds, len(pieces) / seconds, sum(pieces.values()) / seconds)
 
@@ -344,10 +347,10 @@ def _notes(dataset: Dataset, answers: _Answers, labels: Sequence[str]) -> Iterat
         yield f"{_counted(n, 'row')} cannot say much: take the intervals as rough, and label a hundred or more"
     if answers.correct.all():
         yield f"no answer is wrong; of as many other rows up to {min(1.0, 3 / n):.1%} could be (rule of three)"
-    different = set(dataset.texts)
+    different = {row.content for row in dataset.rows}
     if repeats := n - len(different):
         yield f"{_counted(repeats, 'row')} repeat the text of another row; each counts"
-    if torn := len({(row.text, row.label) for row in dataset.rows}) - len(different):
+    if torn := len({(row.content, row.label) for row in dataset.rows}) - len(different):
         yield f"the same text has different labels in {_counted(torn, 'case')}: no model can be right there each time"
 
 

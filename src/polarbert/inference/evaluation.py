@@ -155,9 +155,13 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
 
+    def headline(self) -> dict[str, Estimate]:
+        """The main figures by name."""
+        return {"accuracy": self.accuracy, "macro-F1": self.macro_f1, "macro-recall": self.macro_recall}
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them; numbers are rounded to six decimals and none is NaN."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: plain(value) for name, value in asdict(self).items()}
 
     def text(self, width: int = 100) -> str:
         """The figures as lines for a terminal.
@@ -168,11 +172,12 @@ class Evaluation:
         return summary(self, width)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: rounded, and nothing where there is no number."""
     if isinstance(value, float):
         return round(value, DECIMALS) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return value

@@ -12,19 +12,25 @@ if TYPE_CHECKING:
     from polarbert.model.masked_lm import BertForMaskedLM, MaskedLmHead, MaskedLmOutput
     from polarbert.model.packing import Packed
     from polarbert.model.pretraining import BertForPreTraining, PreTrainingOutput
+    from polarbert.model.question_answering import BertForQuestionAnswering, QuestionAnsweringOutput
+    from polarbert.model.tagging import BertForTokenClassification, TokenClassifierOutput
 
 __all__ = [
     "BertConfig",
     "BertEncoder",
     "BertForMaskedLM",
     "BertForPreTraining",
+    "BertForQuestionAnswering",
     "BertForSequenceClassification",
+    "BertForTokenClassification",
     "ClassifierOutput",
     "EncoderOutput",
     "MaskedLmHead",
     "MaskedLmOutput",
     "Packed",
     "PreTrainingOutput",
+    "QuestionAnsweringOutput",
+    "TokenClassifierOutput",
 ]
 
 _HOMES = {
@@ -38,6 +44,10 @@ _HOMES = {
     "Packed": "polarbert.model.packing",
     "BertForPreTraining": "polarbert.model.pretraining",
     "PreTrainingOutput": "polarbert.model.pretraining",
+    "BertForQuestionAnswering": "polarbert.model.question_answering",
+    "QuestionAnsweringOutput": "polarbert.model.question_answering",
+    "BertForTokenClassification": "polarbert.model.tagging",
+    "TokenClassifierOutput": "polarbert.model.tagging",
 }
 
 

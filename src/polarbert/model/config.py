@@ -11,6 +11,9 @@ from polarbert.bundle import MAX_JSON_BYTES
 from polarbert.errors import BundleError
 from polarbert.files import read_bounded
 
+LAYER_MIXES = ("last", "sum", "mix", "concat")
+MIXED_TYPE = "bert-layer-mix"  # a name of our own, so that no other library opens such a network and leaves the mix out
+
 
 @dataclass(frozen=True)
 class BertConfig:
@@ -29,6 +32,9 @@ class BertConfig:
         initializer_range: standard deviation of the (truncated) normal initial weights.
         layer_norm_eps: added to the variance in layer normalisation.
         pad_token_id: id of [PAD].
+        layer_mix: which vectors the encoder gives: those of the "last" layer, or of several, as a "sum", a learned
+            "mix" or a projected "concat"; see `polarbert.model.mixing.LayerMix`.
+        layer_mix_count: how many of the last layers those are, the embeddings counted as one.
 
     Raises:
         BundleError: when the sizes do not fit together.
@@ -50,6 +56,8 @@ class BertConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
+    layer_mix: str = "last"
+    layer_mix_count: int = 1
 
     def __post_init__(self) -> None:
         for name in (
@@ -80,6 +88,17 @@ class BertConfig:
                 f"config: hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}"
             )
+        self._check_mix()
+
+    def _check_mix(self) -> None:
+        if self.layer_mix not in LAYER_MIXES:
+            raise BundleError(f"config: layer_mix must be one of {', '.join(LAYER_MIXES)}, not {self.layer_mix!r}")
+        count, most = getattr(self, "layer_mix_count"), self.num_hidden_layers + 1  # noqa: B009 - as above
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= most:
+            raise BundleError(
+                f"config: layer_mix_count must be a whole number from 1 to {most}, the layers and the embeddings, "
+                f"not {count!r}"
+            )
 
     @classmethod
     def base(cls, **changes: Any) -> BertConfig:
@@ -107,7 +126,7 @@ class BertConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BertConfig:
         """Take the known fields of a parsed config.json and refuse a network that is not this BERT."""
-        if values.get("model_type", "bert") != "bert":
+        if values.get("model_type", "bert") not in ("bert", MIXED_TYPE):
             raise BundleError(f"config: model_type is {values['model_type']!r}; only 'bert' can be loaded")
         if values.get("hidden_act", "gelu") != "gelu":
             raise BundleError(f"config: hidden_act is {values['hidden_act']!r}; only 'gelu' can be loaded")
@@ -135,12 +154,15 @@ class BertConfig:
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as Hugging Face's config.json has them."""
+        """The fields as Hugging Face's config.json has them; those of a mix, which are ours, where there is one."""
+        values = asdict(self)
+        if self.layer_mix == "last":
+            del values["layer_mix"], values["layer_mix_count"]
         return {
-            "model_type": "bert",
+            "model_type": "bert" if self.layer_mix == "last" else MIXED_TYPE,
             "hidden_act": "gelu",
             "position_embedding_type": "absolute",
-            **asdict(self),
+            **values,
         }
 
     def parameter_count(self) -> int:
@@ -150,4 +172,6 @@ class BertConfig:
         attention = 4 * (h * h + h) + 2 * h
         feed_forward = (h * ff + ff) + (ff * h + h) + 2 * h
         pooler = h * h + h
-        return embeddings + self.num_hidden_layers * (attention + feed_forward) + pooler
+        count = self.layer_mix_count
+        mix = {"last": 0, "sum": 0, "mix": count + 1, "concat": count * h * h + h}[self.layer_mix]
+        return embeddings + self.num_hidden_layers * (attention + feed_forward) + mix + pooler

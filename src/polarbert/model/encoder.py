@@ -21,8 +21,9 @@ from torch.utils.checkpoint import checkpoint
 
 from polarbert.model.config import BertConfig
 from polarbert.model.dropout import Dropout, dropout
+from polarbert.model.mixing import LayerMix
 from polarbert.model.packing import Packed, attend_packed
-from polarbert.model.weights import load_weights, save_weights
+from polarbert.model.weights import load_weights, save_weights, stored_tensors
 
 
 @dataclass
@@ -30,7 +31,7 @@ class EncoderOutput:
     """What the encoder computes for a batch.
 
     Attributes:
-        last_hidden_state: (B, T, H) or (N, H), the vector at each position after the last layer.
+        last_hidden_state: (B, T, H) or (N, H), the vector at each position after the last layer, or of a mix of layers.
         pooler_output: (B, H), dense + tanh over the vector at [CLS].
         hidden_states: when asked for, the L + 1 tensors (B, T, H) or (N, H) from the embeddings on.
         attentions: when asked for, L tensors (B, A, T, T); each row sums to one.
@@ -177,6 +178,7 @@ class BertEncoder(nn.Module):
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.pooler = BertPooler(config)
         self.apply(lambda module: initialise(module, config.initializer_range))
+        self.mix = None if config.layer_mix == "last" else LayerMix(config)
 
     def forward(
         self,
@@ -218,10 +220,12 @@ class BertEncoder(nn.Module):
         hidden, attentions = [x], []
         for layer in self.layers:
             x, weights = self._through(layer, x, mask, output_attentions)
-            if output_hidden_states:
+            if output_hidden_states or self.mix is not None:
                 hidden.append(x)
             if weights is not None:
                 attentions.append(weights)
+        if self.mix is not None:
+            x = self.mix(hidden)
         first = x.index_select(0, mask.offsets[:-1])[:, None] if isinstance(mask, Packed) else x  # (B, 1 or T, H)
         return EncoderOutput(
             last_hidden_state=x,
@@ -256,6 +260,20 @@ class BertEncoder(nn.Module):
     def save_pretrained(self, path: str | Path) -> None:
         """Save in the Hugging Face layout, as `BertModel`."""
         save_weights(self, self.config.to_dict() | {"architectures": ["BertModel"]}, path, prefix="")
+
+
+def load_encoder(encoder: BertEncoder, path: str | Path) -> None:
+    """Fill an encoder on the meta device; a pooler that the checkpoint lacks, as some heads do, starts anew."""
+    wanted: dict[str, nn.Module] = {"embeddings": encoder.embeddings, "layers": encoder.layers}
+    if encoder.mix is not None:
+        wanted["mix"] = encoder.mix
+    has_pooler = any(name.removeprefix("bert.").startswith("pooler.") for name in stored_tensors(path))
+    if has_pooler or not list(encoder.pooler.parameters()):
+        wanted["pooler"] = encoder.pooler
+    else:
+        encoder.pooler = BertPooler(encoder.config)
+        initialise(encoder.pooler.dense, encoder.config.initializer_range)
+    load_weights(nn.ModuleDict(wanted), path, prefix="")
 
 
 def initialise(module: nn.Module, standard_deviation: float) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polarbert.errors import PolarbertError
-from polarbert.model.heads import BertForSequenceClassification
+from polarbert.model.heads import BertWithHead
 
 Ids = NDArray[np.int64]
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}  # a GPU is idle where a batch is small: starting its steps takes longer
@@ -39,9 +39,7 @@ class TorchEngine:
         (1, 2)
     """
 
-    def __init__(
-        self, model: BertForSequenceClassification, device: torch.device | str = "cpu", precision: str = "fp32"
-    ) -> None:
+    def __init__(self, model: BertWithHead, device: torch.device | str = "cpu", precision: str = "fp32") -> None:
         self._device = torch.device(device)
         self._half = precision == "bf16"
         self._model = model.eval().to(self._device)
@@ -52,7 +50,9 @@ class TorchEngine:
         self.batch_tokens = BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cuda"])
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> NDArray[np.float32]:
-        """Logits (B, labels) of a padded batch; each argument is (B, T). A batch too large for a GPU is cut in two.
+        """Logits (B, labels), or (B, T, labels), of a padded batch; each argument is (B, T).
+
+        A batch too large for a GPU is cut in two.
 
         Raises:
             PolarbertError: when not even one text fits.
@@ -79,8 +79,7 @@ class TorchEngine:
     def _rounded(self, ids: Tensor, mask: Tensor, segments: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16):
             hidden = self._model.bert(ids, mask, segments).last_hidden_state  # (B, T, H)
-        logits: Tensor = self._model.classifier(self._model.bert.pooler(hidden.float()))  # (B, labels)
-        return logits
+        return self._model.read_out(hidden.float())
 
     def _moved(self, batch: Tensor) -> Tensor:
         """(3, B, T) on the device; pinned memory is copied without being copied first by the driver."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from polarbert.errors import WeightsError
 from polarbert.model.config import BertConfig
-from polarbert.model.encoder import BertEncoder, BertPooler, initialise
+from polarbert.model.encoder import BertEncoder, initialise, load_encoder
 from polarbert.model.packing import Packed
 from polarbert.model.weights import load_weights, save_weights, stored_tensors
 
@@ -198,16 +198,6 @@ def has_masked_lm_head(path: str | Path) -> bool:
         BundleError: when there is no safetensors file, or it cannot be read.
     """
     return "cls.predictions.transform.dense.weight" in stored_tensors(path)
-
-
-def load_encoder(encoder: BertEncoder, path: str | Path) -> None:
-    """Fill an encoder on the meta device; a checkpoint made for masked language modelling alone has no pooler."""
-    load_weights(nn.ModuleDict({"embeddings": encoder.embeddings, "layers": encoder.layers}), path, prefix="")
-    if any(name.removeprefix("bert.").startswith("pooler.") for name in stored_tensors(path)):
-        load_weights(nn.ModuleDict({"pooler": encoder.pooler}), path, prefix="")
-    else:
-        encoder.pooler = BertPooler(encoder.config)
-        initialise(encoder.pooler.dense, encoder.config.initializer_range)
 
 
 def check_tied(model: nn.Module, path: str | Path) -> None:

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from polarbert.errors import WeightsError
 from polarbert.model.config import BertConfig
-from polarbert.model.encoder import BertEncoder, initialise
+from polarbert.model.encoder import BertEncoder, initialise, load_encoder
 from polarbert.model.masked_lm import (
     IGNORED,
     MaskedLmHead,
     at_positions,
     check_tied,
     has_masked_lm_head,
-    load_encoder,
     position_losses,
 )
 from polarbert.model.packing import Packed

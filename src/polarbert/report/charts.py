@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from polarbert.calibration import CalibrationFigures
-from polarbert.inference.evaluation_text import percent
+from polarbert.inference.lines import percent
 from polarbert.metrics import CoverageCurve, Estimate
 
 # Stand-ins that no chart uses otherwise; each becomes a colour of the page, so that charts follow its dark mode.

@@ -10,7 +10,7 @@ from typing import Any
 from polarbert.errors import MissingExtraError
 from polarbert.files import disk_errors, write_whole
 from polarbert.inference.evaluation import Evaluation, Group
-from polarbert.inference.evaluation_text import percent
+from polarbert.inference.lines import percent
 from polarbert.metrics import Estimate
 
 TEMPLATE = Path(__file__).with_name("evaluation.html.jinja")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,20 +19,16 @@ from polarbert.calibration import Calibration
 from polarbert.data.division import Positions
 from polarbert.export.bundling import CALIBRATION_TEXTS, ExportOptions, export_bundle
 from polarbert.export.proof import MIN_TEXTS, LabelledSet
-from polarbert.export.texts import own_texts
 from polarbert.files import replacing, write_whole
-from polarbert.inference.classifier import make_predictor
-from polarbert.inference.evaluate import evaluate_predictions
-from polarbert.inference.evaluation import Evaluation
-from polarbert.inference.prediction import Prediction
-from polarbert.training.confidence import fit_calibration
+from polarbert.inference.predictors import make_predictor
+from polarbert.training.kinds import Judgement, Kind
 from polarbert.training.parts import Parts
 from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.run import remove_unfinished, saving
 
 PROOF_TEXTS, FITTING_TEXTS = 2000, 10_000  # dev texts, at most
 
-Card = Callable[[Bundle, Evaluation | None, Mapping[str, Any]], str]
+Card = Callable[[Bundle, Judgement | None, Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,12 @@ class Judged:
     """The answers of a bundle to the test part.
 
     Attributes:
-        predictions: one a row.
+        predictions: one a row, of the type that the kind of task has.
         evaluation: what they are worth; None when there is no test part.
     """
 
-    predictions: list[Prediction]
-    evaluation: Evaluation | None
+    predictions: list[Any]
+    evaluation: Judgement | None
 
 
 @dataclass
@@ -56,6 +52,7 @@ class Assembly:
         best: the trained model.
         staging: where the bundle is made; what an earlier run completed there is used.
         output: its place.
+        kind: of task.
         parts: calibrated on train, fitted on dev, judged on test.
         settings: with the number of threads in numbers.
         provenance: for the manifest.
@@ -65,6 +62,7 @@ class Assembly:
     best: Path
     staging: Path
     output: Path
+    kind: Kind
     parts: Parts
     settings: FineTuneSettings
     provenance: Mapping[str, Any]
@@ -108,26 +106,25 @@ class Assembly:
         return self._judge(Bundle.open(self.output))
 
     def _export(self) -> None:
-        parts, seed = self.parts, self.settings.training.seed
-        dev = _sample(parts.dev, PROOF_TEXTS, seed)
-        rows = parts.dataset.rows
-        known = LabelledSet([rows[n].text for n in dev], [rows[n].label for n in dev])
-        learned = list(dict.fromkeys(parts.texts("train")))
-        texts = [learned[n] for n in _sample(np.arange(len(learned)), CALIBRATION_TEXTS, seed)]
-        if len(texts) + len(dev) < MIN_TEXTS:  # too few to show how many labels int8 changes
-            texts = list(dict.fromkeys([*texts, *own_texts()]))
-        options = ExportOptions(parts.dataset.task, provenance=self.provenance, scratch=self.staging.parent)
-        export_bundle(self.best, self.staging, texts, {"dev": known}, options, self.note)
+        parts, kind, seed = self.parts, self.kind, self.settings.training.seed
+        dev = [parts.dataset.rows[n] for n in _sample(parts.dev, PROOF_TEXTS, seed)]
+        known = LabelledSet(kind.asked(dev), kind.truth(dev))
+        learned = list(dict.fromkeys(kind.asked(parts.rows("train"))))
+        inputs = [learned[n] for n in _sample(np.arange(len(learned)), CALIBRATION_TEXTS, seed)]
+        if len(inputs) + len(dev) < MIN_TEXTS:  # too few to show how many decisions int8 changes
+            inputs = list(dict.fromkeys([*inputs, *kind.own_inputs()]))
+        options = ExportOptions(
+            parts.dataset.task, provenance=self.provenance, scratch=self.staging.parent, traits=kind.traits
+        )
+        export_bundle(self.best, self.staging, inputs, {"dev": known}, options, self.note)
 
     def _fit(self, bundle: Bundle) -> Calibration:
         """Both numbers of the calibration, on the dev part, from answers of the graph that scores."""
         parts, target = self.parts, self.settings.target_accuracy
-        dev = _sample(parts.dev, FITTING_TEXTS, self.settings.training.seed)
-        rows = [parts.dataset.rows[n] for n in dev]
-        answers = self._answer(bundle, [row.text for row in rows])
-        chances = np.array([list(answer.probabilities.values()) for answer in answers])
-        truth = np.array([row.label for row in rows])
-        fitted = fit_calibration(chances, truth, target)
+        rows = [parts.dataset.rows[n] for n in _sample(parts.dev, FITTING_TEXTS, self.settings.training.seed)]
+        fitted = self.kind.fit(self._predictor(bundle), rows, target)
+        if fitted == Calibration():
+            return fitted
         line = f"temperature {fitted.temperature:.2f}, fitted on {len(rows):,} texts of the dev part"
         if fitted.unsure_below == 1:
             self.note(
@@ -144,15 +141,14 @@ class Assembly:
         test = self.parts.as_dataset("test")
         if not test.rows:
             return Judged([], None)
+        predictor = self._predictor(bundle)
         started = time.perf_counter()
-        answers = self._answer(bundle, test.texts)
+        answers = predictor.answer(self.kind.asked(test.rows))
         seconds = time.perf_counter() - started
-        unsure_below = bundle.calibration.unsure_below
-        return Judged(answers, evaluate_predictions(test, answers, bundle.labels, unsure_below, seconds=seconds))
+        return Judged(answers, self.kind.judge(test, answers, predictor, seconds))
 
-    def _answer(self, bundle: Bundle, texts: Sequence[str]) -> list[Prediction]:
-        predictor = make_predictor(bundle, self.settings.training.threads, "onnxruntime")
-        return predictor.answer([(text, None) for text in texts])
+    def _predictor(self, bundle: Bundle) -> Any:
+        return make_predictor(bundle, self.settings.training.threads, "onnxruntime")
 
 
 def _sample(positions: Positions, most: int, seed: int) -> NDArray[np.int64]:

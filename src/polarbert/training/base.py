@@ -62,6 +62,10 @@ class Base:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
         return cls(path, *_names(name, path), config, tokenizer, digest.hexdigest())
 
+    def longest(self, max_pieces: int) -> int:
+        """Most pieces of an example, where `max_pieces` are wished for."""
+        return min(max_pieces, self.config.max_position_embeddings)
+
 
 def _names(name: str | Path | None, path: Path) -> tuple[str, str | None]:
     if name is None:

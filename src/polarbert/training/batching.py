@@ -21,6 +21,7 @@ class Example:
         choices: the classes its annotators could choose among; None for all. A text from a collection without a
             neutral label teaches nothing about neutral.
         second_at: where the second segment starts in `ids`; None when there is one segment.
+        value: the number to be learned, in a regression.
 
     Raises:
         TrainingError: when the label is none of its own choices; its loss would be infinite.
@@ -30,6 +31,7 @@ class Example:
     label: int
     choices: tuple[int, ...] | None = None
     second_at: int | None = None
+    value: float = 0.0
 
     def __post_init__(self) -> None:
         if self.choices is not None and self.label not in self.choices:
@@ -45,6 +47,7 @@ class Batch:
         attention_mask: (B, T) bool, or None when no text is padded.
         token_type_ids: (B, T).
         labels: (B,).
+        values: (B,) float32.
         allowed: (B, C) bool, False at classes that are no choice.
         tokens: pieces without padding.
     """
@@ -53,6 +56,7 @@ class Batch:
     attention_mask: Tensor | None
     token_type_ids: Tensor
     labels: Tensor
+    values: Tensor
     allowed: Tensor
     tokens: int
 
@@ -64,8 +68,9 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         mask = None if self.attention_mask is None else self.attention_mask.to(device)
-        rest = (self.token_type_ids.to(device), self.labels.to(device), self.allowed.to(device))
-        return Batch(self.input_ids.to(device), mask, *rest, self.tokens)
+        labels, values, allowed = self.labels.to(device), self.values.to(device), self.allowed.to(device)
+        segments = self.token_type_ids.to(device)
+        return Batch(self.input_ids.to(device), mask, segments, labels, values, allowed, self.tokens)
 
 
 def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
@@ -85,5 +90,6 @@ def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
             allowed[row] = False
             allowed[row, list(example.choices)] = True
     labels = torch.tensor([example.label for example in examples])
+    values = torch.tensor([example.value for example in examples], dtype=torch.float32)
     tokens = sum(len(example.ids) for example in examples)
-    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, allowed, tokens)
+    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, values, allowed, tokens)

@@ -8,14 +8,87 @@ from dataclasses import dataclass
 from typing import Any
 
 from polarbert.bundle import Bundle
+from polarbert.data.dataset import CLASS_TASKS
 from polarbert.inference.evaluation import ClassFigures, Evaluation
-from polarbert.inference.evaluation_text import percent
+from polarbert.inference.lines import percent
 from polarbert.metrics import Estimate
 from polarbert.training.base import EMBEDDED
+from polarbert.training.kinds import Judgement
 from polarbert.training.recipe import FineTuneSettings
 
 EMBEDDED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_NOTES = 12
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a card says of a kind of task.
+
+    Attributes:
+        pipeline: name of the task on the Hugging Face Hub.
+        tag: another one.
+        title: what the model gives.
+        what: a sentence on it; {labels} stands for the names of its classes.
+        usage: arguments of `polarbert predict`, then those of `predict` in Python.
+        decision: what int8 may change.
+        window: what becomes of long texts.
+    """
+
+    pipeline: str
+    tag: str
+    title: str
+    what: str
+    usage: tuple[str, str]
+    decision: str = "label"
+    window: str = "in windows whose probabilities are averaged"
+
+
+_ONE, _TWO = ('"A text"', '["A text"]'), ('"A text" --pair "Another"', '["A text"], pairs=["Another"]')
+_CLASSES = "Sorts texts into classes: {labels}."
+_ABOUT = {
+    "sentiment": _About(
+        "text-classification",
+        "sentiment-analysis",
+        "Sentiment",
+        "Says whether the sentiment of a text is {labels}.",
+        _ONE,
+    ),
+    "classification": _About("text-classification", "text-classification", "Classes", _CLASSES, _ONE),
+    "pair": _About(
+        "text-classification",
+        "text-pair-classification",
+        "Classes",
+        "Sorts pairs of texts into classes: {labels}.",
+        _TWO,
+    ),
+    "regression": _About(
+        "text-classification",
+        "regression",
+        "Numbers",
+        "Gives texts a number: {labels}.",
+        _ONE,
+        "value",
+        "in windows whose values are averaged",
+    ),
+    "tagging": _About(
+        "token-classification",
+        "token-classification",
+        "Entities",
+        "Finds entities in texts: {labels}.",
+        _ONE,
+        "tag",
+        "whole, in windows that overlap; of a word in two of them, the one that shows more of its surroundings counts",
+    ),
+    "qa": _About(
+        "question-answering",
+        "question-answering",
+        "Answers to questions",
+        "Answers a question with words of a given text.",
+        ('"A question" --context "A text"', '"A question", "A text"'),
+        "start or end",
+        "whole, in windows that overlap",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +105,8 @@ class CardFacts:
         longest: most word pieces of a text in training.
         run: the loop's summary: steps, best step, pieces trained on.
         versions: of what the weights depend on besides the settings.
-        dev: figures of the best model on the dev part.
+        measure: what the dev score is called.
+        dev: figures of the best model on the dev part, by name.
         evaluation: on the test part; None when there is none.
         export: the export report.
     """
@@ -46,8 +120,9 @@ class CardFacts:
     longest: int
     run: Mapping[str, Any]
     versions: Mapping[str, str]
+    measure: str
     dev: Mapping[str, float]
-    evaluation: Evaluation | None
+    evaluation: Judgement | None
     export: Mapping[str, Any]
 
 
@@ -62,9 +137,10 @@ def _header(facts: CardFacts) -> Iterator[str]:
     name, hub_id = facts.base
     base = EMBEDDED_BASE if name == EMBEDDED else hub_id
     yield "---"
-    yield "pipeline_tag: text-classification"
+    about = _ABOUT[facts.bundle.task]
+    yield f"pipeline_tag: {about.pipeline}"
     yield "library_name: transformers"
-    yield f"tags: [polarbert, {'sentiment-analysis' if facts.bundle.task == 'sentiment' else 'text-classification'}]"
+    yield f"tags: [polarbert, {about.tag}]"
     if base is not None:
         yield f"base_model: {_quoted(base)}"
     if facts.evaluation is not None and not facts.settings.trial:
@@ -72,51 +148,56 @@ def _header(facts: CardFacts) -> Iterator[str]:
     yield "---"
 
 
-def _model_index(facts: CardFacts, evaluation: Evaluation) -> Iterator[str]:
+def _model_index(facts: CardFacts, evaluation: Judgement) -> Iterator[str]:
     data = _quoted(facts.data)
     yield "model-index:"
     yield f"- name: {_quoted(_name(facts))}"
     yield "  results:"
-    yield "  - task: {type: text-classification}"
+    yield f"  - task: {{type: {_ABOUT[facts.bundle.task].pipeline}}}"
     yield f"    dataset: {{name: {data}, type: {data}, split: test}}"
     yield "    metrics:"
-    yield f"    - {{type: accuracy, value: {evaluation.accuracy.value:.4f}}}"
-    yield f"    - {{type: f1, name: macro-F1, value: {evaluation.macro_f1.value:.4f}}}"
+    for name, estimate in evaluation.headline().items():
+        kind = "accuracy" if name == "accuracy" else "f1" if name.endswith("F1") else name.lower().replace(" ", "_")
+        yield f"    - {{type: {kind}, name: {name}, value: {estimate.value:.4f}}}"
 
 
 def _title(facts: CardFacts) -> Iterator[str]:
-    is_sentiment = facts.bundle.task == "sentiment"
-    *others, last = facts.bundle.labels
-    labels = f"{', '.join(others)} {'or' if is_sentiment else 'and'} {last}"
     yield f"# {_name(facts)}"
     yield ""
     if facts.settings.trial:
         yield "> **A trial, not a model.** It was trained on a few rows to see that every step works. Do not use it."
         yield ""
-    what = (
-        f"Says whether the sentiment of a text is {labels}." if is_sentiment else f"Sorts texts into classes: {labels}."
-    )
     yield (
-        f"{what} Fine-tuned with Polarbert, which scores with the graph in this directory; `transformers` opens "
-        "the weights."
+        f"{_what(facts)} Fine-tuned with Polarbert, which scores with the graph in this directory; `transformers` "
+        "opens the weights."
     )
+
+
+def _what(facts: CardFacts) -> str:
+    task, labels = facts.bundle.task, facts.bundle.labels
+    if task == "tagging":
+        labels = sorted({label[2:] for label in labels if label != "O"})
+    *others, last = labels
+    named = f"{', '.join(others)} {'or' if task == 'sentiment' else 'and'} {last}" if others else last
+    return _ABOUT[task].what.format(labels=named)
 
 
 def _usage(facts: CardFacts) -> Iterator[str]:
+    about = _ABOUT[facts.bundle.task]
     yield "## Use it"
     yield ""
     yield "```console"
-    yield '$ polarbert predict --model THIS_DIRECTORY "A text"'
+    yield f"$ polarbert predict --model THIS_DIRECTORY {about.usage[0]}"
     yield "$ polarbert score IN.csv -o OUT.csv --text-column TEXT --model THIS_DIRECTORY"
     yield "```"
     yield ""
     yield "```python"
     yield "import polarbert"
     yield ""
-    yield 'polarbert.load("THIS_DIRECTORY").predict(["A text"])'
+    yield f'polarbert.load("THIS_DIRECTORY").predict({about.usage[1]})'
     yield "```"
     yield ""
-    yield f"Texts longer than {facts.bundle.window} word pieces are read in windows whose probabilities are averaged."
+    yield f"Texts longer than {facts.bundle.window} word pieces are read {about.window}."
 
 
 def _figures(facts: CardFacts) -> Iterator[str]:
@@ -124,28 +205,30 @@ def _figures(facts: CardFacts) -> Iterator[str]:
     yield "## Figures"
     yield ""
     if evaluation is None:
-        figures = f"accuracy {percent(facts.dev['dev_accuracy'])}, macro-F1 {percent(facts.dev['dev_macro_f1'])}"
+        figures = ", ".join(f"{name} {_shown(facts, value)}" for name, value in facts.dev.items())
         yield f"There was no test part. On the dev part, which chose this model and so flatters it: {figures}."
         return
-    label, share = evaluation.most_frequent
-    yield (
-        f"Of the graph that scores, on the test part: {evaluation.n:,} texts that neither trained the model nor chose "
-        f"it. Always answering {label!r} would have an accuracy of {percent(share)}."
-    )
+    of = f"Of the graph that scores, on the test part: {evaluation.n:,} texts that neither trained the model nor chose "
+    of += "it."
+    if isinstance(evaluation, Evaluation):
+        label, share = evaluation.most_frequent
+        of += f" Always answering {label!r} would have an accuracy of {percent(share)}."
+    yield of
     yield ""
     yield "| | | 95% interval |"
     yield "|---|--:|---|"
-    yield _row("accuracy", evaluation.accuracy)
-    yield _row("macro-F1", evaluation.macro_f1)
-    yield _row("macro-recall", evaluation.macro_recall)
-    yield ""
-    yield "| class | texts | precision | recall | F1 |"
-    yield "|---|--:|--:|--:|--:|"
-    yield from (_class_row(figures) for figures in evaluation.classes)
+    yield from (_row(facts, name, estimate) for name, estimate in evaluation.headline().items())
+    if isinstance(evaluation, Evaluation):
+        yield ""
+        yield "| class | texts | precision | recall | F1 |"
+        yield "|---|--:|--:|--:|--:|"
+        yield from (_class_row(figures) for figures in evaluation.classes)
 
 
 def _confidence(facts: CardFacts) -> Iterator[str]:
     calibration, target = facts.bundle.calibration, f"{facts.settings.target_accuracy * 100:g}%"
+    if facts.bundle.task == "regression":
+        return
     yield "## Confidence"
     yield ""
     fitted = f"Temperature {calibration.temperature} and the unsure threshold {calibration.unsure_below:.3g}"
@@ -153,7 +236,7 @@ def _confidence(facts: CardFacts) -> Iterator[str]:
         " No confidence reached that there, so every answer is marked unsure." if calibration.unsure_below == 1 else ""
     )
     yield f"{fitted} were fitted on the dev part, so that {target} of the answers not marked unsure are right.{nothing}"
-    if facts.evaluation is None:
+    if not isinstance(facts.evaluation, Evaluation):
         return
     sure, error = facts.evaluation.sure, facts.evaluation.calibration
     right = "" if sure.accuracy is None else f", and {percent(sure.accuracy.value)} of these are right"
@@ -168,22 +251,29 @@ def _int8(facts: CardFacts) -> Iterator[str]:
     proof = facts.export["int8"]
     yield "## What int8 costs"
     yield ""
-    yield f"{percent(proof['flips'])} of {proof['texts']:,} texts get another label in int8 than from the float graph."
+    what = _ABOUT[facts.bundle.task].decision
+    of = f"{percent(proof['flips'])} of {proof['texts']:,} texts get another label in int8 than from the float graph."
+    if what != "label":
+        moved = "moves by more than a twentieth of the range" if what == "value" else "is another"
+        share = f"In {percent(proof['flips'])} of cases, over {proof['texts']:,} inputs, "
+        of = f"{share}the {what} {moved} in int8 than from the float graph."
+    yield of
     if facts.bundle.precision != "int8":
         yield f"So the float graph is used, which is slower and exact: {'; '.join(proof['problems'])}."
 
 
 def _data(facts: CardFacts) -> Iterator[str]:
-    labels = facts.bundle.labels
+    has_classes = facts.bundle.task in CLASS_TASKS
+    labels = facts.bundle.labels if has_classes else []
     yield "## Data"
     yield ""
     yield f"{facts.data}, in texts:"
     yield ""
-    yield f"| part | {' | '.join(map(_cell, labels))} | all |"
+    yield f"| part | {''.join(f'{_cell(label)} | ' for label in labels)}all |"
     yield f"|---|{'--:|' * (len(labels) + 1)}"
     for part, counts in facts.rows.items():
-        cells = [f"{counts.get(label, 0):,}" for label in labels]
-        yield f"| {part} | {' | '.join(cells)} | {sum(counts.values()):,} |"
+        cells = "".join(f"{counts.get(label, 0):,} | " for label in labels)
+        yield f"| {part} | {cells}{sum(counts.values()):,} |"
     if facts.notes:
         yield ""
         yield from (f"- {note}" for note in facts.notes[:MAX_NOTES])
@@ -195,7 +285,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     settings, training, run = facts.settings, facts.settings.training, facts.run
     counts = "class" if settings.class_weights else "text"
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
-    figures = f"{percent(facts.dev['dev_macro_f1'])} there, accuracy {percent(facts.dev['dev_accuracy'])}"
+    figures = ", ".join(f"{name} {_shown(facts, value)}" for name, value in facts.dev.items())
     yield "## Training"
     yield ""
     yield f"- Base: {facts.base[0]}. Its encoder was kept, the output layer is new."
@@ -204,7 +294,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
         f"- Texts were cut to {facts.longest} pieces, head and tail, also those that chose the model. Answering, it "
         "reads all of a text."
     )
-    yield f"- The model of step {run['best_step']:,} had the best macro-F1 on the dev part: {figures}."
+    yield f"- The model of step {run['best_step']:,} had the best {facts.measure} on the dev part: {figures}."
     yield f"- Seed {training.seed}, {training.precision} on {settings.device}, threads {training.threads}, {versions}."
 
 
@@ -228,12 +318,17 @@ def _again(facts: CardFacts) -> Iterator[str]:
 
 
 def _name(facts: CardFacts) -> str:
-    what = "Sentiment" if facts.bundle.task == "sentiment" else "Classes"
-    return f"{what} of texts like those in {facts.data}"
+    return f"{_ABOUT[facts.bundle.task].title} of texts like those in {facts.data}"
 
 
-def _row(name: str, figure: Estimate) -> str:
-    return f"| {name} | {percent(figure.value)} | {percent(figure.low)} to {percent(figure.high)} |"
+def _row(facts: CardFacts, name: str, figure: Estimate) -> str:
+    value, low, high = (_shown(facts, number) for number in (figure.value, figure.low, figure.high))
+    return f"| {name} | {value} | {low} to {high} |"
+
+
+def _shown(facts: CardFacts, figure: float) -> str:
+    """A share as a percentage; figures of numbers are no shares."""
+    return f"{figure:.3f}" if facts.bundle.task == "regression" else percent(figure)
 
 
 def _class_row(figures: ClassFigures) -> str:

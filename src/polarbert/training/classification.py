@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from polarbert.calibration import Calibration
+from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import TrainingError
-from polarbert.metrics import accuracy, macro_f1, macro_recall
-from polarbert.model.heads import BertForSequenceClassification
-from polarbert.text import WordPieceTokenizer
-from polarbert.text.batches import plan_batches
-from polarbert.training.batching import Batch, Example, collate
-from polarbert.training.device import make_precision
+from polarbert.export.texts import own_pairs, own_texts
+from polarbert.inference.classifier import TextClassifier, TextPair
+from polarbert.inference.evaluate import evaluate_predictions
+from polarbert.inference.evaluation import Evaluation
+from polarbert.inference.prediction import Prediction
+from polarbert.metrics import Classes, accuracy, macro_f1, macro_recall, matthews
+from polarbert.training.base import Base
+from polarbert.training.batching import Batch
+from polarbert.training.confidence import fit_calibration
+from polarbert.training.examples import EncodedTexts, encode_rows
+from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.settings import TrainSettings
+from polarbert.training.text_task import TextTask
+
+COMPUTE: dict[str, Callable[[Classes, Classes, int], float]] = {
+    "accuracy": lambda truth, guess, _classes: accuracy(truth, guess),
+    "macro_f1": macro_f1,
+    "macro_recall": macro_recall,
+    "matthews": matthews,
+}
+MEASURES = {"macro_f1": "macro-F1", "accuracy": "accuracy", "macro_recall": "macro-recall", "matthews": "Matthews"}
 
 
 @dataclass
-class ClassificationTask:
+class ClassificationTask(TextTask):
     """Cross-entropy over the classes that each text's annotators could choose.
 
     Args:
-        train: examples to learn from.
-        dev: named groups of examples to judge by; the score is the mean of their macro-F1.
-        classes: number of labels.
-        tokenizer: saved beside the best model.
-        settings: those that `training.loop.train` is given; batch size, seed and precision are taken from them.
         class_weights: (classes,) what a text of each class counts in the loss; None for 1 each.
+        select_by: the figure whose mean over the dev groups is the score: one of `MEASURES`.
 
     Raises:
         TrainingError: when a label is no class, there is nothing to judge by, or the weights do not fit.
     """
 
-    train: Sequence[Example]
-    dev: Mapping[str, Sequence[Example]]
-    classes: int
-    tokenizer: WordPieceTokenizer
-    settings: TrainSettings
     class_weights: Sequence[float] | None = None
+    select_by: str = "macro_f1"
 
     def __post_init__(self) -> None:
-        if not self.dev or not all(self.dev.values()):
-            raise TrainingError("there is nothing to judge by: give at least one dev group, and texts in each")
-        for example in self._examples():
+        super().__post_init__()
+        for example in self.examples():
             if not 0 <= example.label < self.classes:
                 raise TrainingError(f"an example has the label {example.label}; there are {self.classes} classes")
         if self.class_weights is not None and len(self.class_weights) != self.classes:
@@ -57,21 +61,8 @@ class ClassificationTask:
 
     def fingerprint(self) -> str:
         """Changes with anything that is learned from or judged by."""
-        parts = [len(self.train), *((name, len(examples)) for name, examples in self.dev.items())]
-        digest = hashlib.sha256(repr((self.classes, self.class_weights, parts)).encode("utf-8"))
-        for example in self._examples():
-            digest.update(np.asarray(example.ids, dtype="<i4").tobytes())
-            digest.update(repr((example.label, example.choices, example.second_at)).encode("utf-8"))
-        return digest.hexdigest()
-
-    def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:  # noqa: ARG002 - the same at any step
-        """The plan of one pass, another for each."""
-        lengths = [len(example.ids) for example in self.train]
-        return plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
-
-    def prepare(self, numbers: list[int]) -> list[Batch]:
-        """The tensors of these examples."""
-        return [collate([self.train[number] for number in numbers], self.classes, self.tokenizer.pad_id)]
+        chosen = () if self.select_by == "macro_f1" else (self.select_by,)
+        return self.digest(self.class_weights, *chosen)
 
     def losses(self, model: nn.Module, part: Batch, totals: Sequence[float]) -> dict[str, Tensor]:
         """Cross-entropy over the texts of a batch, weighted by class where asked for, divided by `totals`."""
@@ -83,39 +74,70 @@ class ClassificationTask:
         return {"cross_entropy": losses.sum() / totals[0]}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """Accuracy, macro-F1 and macro-recall of each dev group; "score" is the mean macro-F1."""
+        """The figures of `MEASURES` for each dev group; "score" is the mean of that which is selected by."""
         figures: dict[str, float] = {}
         for name, examples in self.dev.items():
             truth = np.array([example.label for example in examples])
             guess = self.logits(model, examples).argmax(1)
-            figures[f"{name}_accuracy"] = accuracy(truth, guess)
-            figures[f"{name}_macro_f1"] = macro_f1(truth, guess, self.classes)
-            figures[f"{name}_macro_recall"] = macro_recall(truth, guess, self.classes)
-        scores = [value for name, value in figures.items() if name.endswith("_macro_f1")]
+            figures |= {
+                f"{name}_{measure}": compute(truth, guess, self.classes) for measure, compute in COMPUTE.items()
+            }
+        scores = [figures[f"{name}_{self.select_by}"] for name in self.dev]
         return {"score": float(np.mean(scores)), **figures}
 
-    def logits(self, model: nn.Module, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """(examples, classes) logits in input order, minus infinity at classes that are no choice."""
-        device = next(model.parameters()).device
-        result = np.empty((len(examples), self.classes), dtype=np.float32)
-        precision = make_precision(model, self.settings.precision)
-        budget = 4 * self.settings.batch_tokens
-        for numbers in plan_batches([len(e.ids) for e in examples], budget, seed=None):
-            batch = collate([examples[n] for n in numbers], self.classes, self.tokenizer.pad_id).to(device)
-            with torch.inference_mode(), precision():
-                logits = model(batch.input_ids, batch.attention_mask, batch.token_type_ids).logits.float()
-            result[numbers] = logits.masked_fill(~batch.allowed, float("-inf")).cpu().numpy()
-        return result
 
-    def save(self, model: nn.Module, path: str) -> None:
-        """Weights, configuration and tokenizer in one directory."""
-        cast(BertForSequenceClassification, model).save_pretrained(path)
-        self.tokenizer.save(path)
+class ClassificationKind:
+    """Classes of texts or pairs, as fine-tuning takes them; see `polarbert.training.kinds.Kind`."""
 
-    def _examples(self) -> Iterable[Example]:
-        yield from self.train
-        for examples in self.dev.values():
-            yield from examples
+    traits: tuple[str, ...] = ()
+
+    def __init__(self, dataset: Dataset, base: Base, settings: FineTuneSettings) -> None:
+        self.measure = MEASURES[settings.select_by]
+        self._labels = dataset.labels
+        self._reads_pairs = dataset.task == "pair"
+        self._base = base
+        self._settings = settings
+
+    def encode(self, rows: Sequence[LabelledText]) -> EncodedTexts:
+        """See `Kind.encode`."""
+        return encode_rows(rows, self._base.tokenizer, self._base.longest(self._settings.max_pieces))
+
+    def task(self, learned: EncodedTexts, judging: EncodedTexts, training: TrainSettings) -> ClassificationTask:
+        """See `Kind.task`."""
+        classes, labels = len(self._labels), [example.label for example in learned.examples]
+        weights = inverse_frequencies(labels, classes) if self._settings.class_weights else None
+        dev, tokenizer = {"dev": judging.examples}, self._base.tokenizer
+        select_by = self._settings.select_by
+        return ClassificationTask(learned.examples, dev, classes, tokenizer, training, weights, select_by)
+
+    def asked(self, rows: Sequence[LabelledText]) -> list[TextPair]:
+        """See `Kind.asked`."""
+        return [(row.text, row.pair) for row in rows]
+
+    def truth(self, rows: Sequence[LabelledText]) -> list[list[int]]:
+        """See `Kind.truth`."""
+        return [[row.label] for row in rows]
+
+    def own_inputs(self) -> list[TextPair]:
+        """See `Kind.own_inputs`."""
+        return own_pairs() if self._reads_pairs else [(text, None) for text in own_texts()]
+
+    def fit(self, predictor: TextClassifier, rows: Sequence[LabelledText], target: float) -> Calibration:
+        """See `Kind.fit`."""
+        answers = predictor.answer(self.asked(rows))
+        chances = np.array([list(answer.probabilities.values()) for answer in answers])
+        return fit_calibration(chances, np.array([row.label for row in rows]), target)
+
+    def judge(
+        self, dataset: Dataset, answers: Sequence[Prediction], predictor: TextClassifier, seconds: float
+    ) -> Evaluation:
+        """See `Kind.judge`."""
+        return evaluate_predictions(dataset, answers, predictor.labels, predictor.unsure_below, seconds=seconds)
+
+    def shown(self, dev: Mapping[str, float]) -> dict[str, float]:
+        """See `Kind.shown`."""
+        first = self._settings.select_by
+        return {MEASURES[name]: dev[f"dev_{name}"] for name in dict.fromkeys((first, "macro_f1", "accuracy"))}
 
 
 def inverse_frequencies(labels: Sequence[int], classes: int) -> list[float]:

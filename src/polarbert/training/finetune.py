@@ -31,19 +31,18 @@ from polarbert.data.splits import PARTS, Splits, make_splits
 from polarbert.errors import TrainingError, UsageError
 from polarbert.files import write_whole
 from polarbert.inference.engine import usable_threads
-from polarbert.inference.evaluation import Evaluation
-from polarbert.inference.prediction import Prediction
-from polarbert.model.heads import BertForSequenceClassification
+from polarbert.model.heads import BertWithHead
+from polarbert.model.kinds import head_of
 from polarbert.training.assembly import Assembly
 from polarbert.training.base import Base
 from polarbert.training.card import CardFacts, model_card
-from polarbert.training.classification import ClassificationTask, inverse_frequencies
 from polarbert.training.config import to_toml
 from polarbert.training.device import choose_device, choose_precision
-from polarbert.training.examples import EncodedTexts, encode_texts
+from polarbert.training.kinds import Judgement, kind_of
 from polarbert.training.loop import train
 from polarbert.training.pace import adapt
 from polarbert.training.parts import Parts, check_dataset, dataset_digest, file_name, splits_digest
+from polarbert.training.preparation import check_transfer, prepare_model, teacher_digest, with_help
 from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.run import RunDirectory, environment, refuse_changes, remove_unfinished, saving
 from polarbert.training.settings import TrainSettings
@@ -65,8 +64,8 @@ class FineTuneResult:
         calibration: temperature and unsure threshold, fitted on the dev part.
         export: the export report, with precision and proofs.
         test: the rows of the test part.
-        predictions: the bundle's answers to them.
-        evaluation: these answers judged; None when there is no test part.
+        predictions: the bundle's answers to them: of classes, `Prediction`s.
+        evaluation: these answers judged, by the kind of task; None when there is no test part.
     """
 
     path: Path
@@ -75,15 +74,15 @@ class FineTuneResult:
     calibration: Calibration
     export: Mapping[str, Any]
     test: Dataset
-    predictions: list[Prediction]
-    evaluation: Evaluation | None
+    predictions: list[Any]
+    evaluation: Any
 
 
 class FineTuning:
-    """Makes a classifier from labelled texts: parts, training, calibration, int8 graph, model card.
+    """Makes a model from labelled texts: parts, training, calibration, int8 graph, model card.
 
     Args:
-        dataset: the labelled texts.
+        dataset: the labelled texts; its task says what kind of model is made.
         output: the directory to make; it is the finished bundle, with the run under training/.
         settings: how; None for the defaults.
         base: what to start from: the embedded model (None), a bundle or another directory in the Hugging Face layout,
@@ -162,17 +161,27 @@ class _Work:
         torch.set_num_threads(self.settings.training.threads)
         self.device = choose_device(self.settings.device)
         self.base = Base.open(asked.base)
+        self.kind = kind_of(asked.dataset, self.base, self.settings)
+        dataset, longest = asked.dataset, self.base.longest(self.settings.max_pieces)
+        check_transfer(self.settings.transfer, self.base, dataset.task, dataset.labels, longest)
         self.model = self._new_model() if before is None else None  # a base that does not load leaves no run behind
         self.splits = self._find_splits(folder / "splits.json" if resume else None)
         self.parts = Parts.of(asked.dataset, self.splits, self.settings.trial)
-        self.texts = {part: self._encode(part) for part in ("train", "dev")}
+        self.texts = {part: self.kind.encode(self.parts.rows(part)) for part in ("train", "dev")}
         self.settings = self._adapted()
         self.leaks = [] if asked.splits is None else find_leaks(asked.dataset, asked.splits)
         with saving(asked.output, "Name another folder"):
             asked.output.mkdir(parents=True, exist_ok=True)
         self.run = RunDirectory(folder)
         self.assembly = Assembly(
-            self.run.best, folder / "bundle", asked.output, self.parts, self.settings, self._provenance(), self.note
+            self.run.best,
+            folder / "bundle",
+            asked.output,
+            self.kind,
+            self.parts,
+            self.settings,
+            self._provenance(),
+            self.note,
         )
 
     def begin(self, resume: bool) -> None:
@@ -180,6 +189,7 @@ class _Work:
         given = self.asked.splits
         data = {"data": self.digest, "base": self.base.digest}
         data["splits"] = "made here" if given is None else splits_digest(given)
+        data |= teacher_digest(self.settings.transfer)
         self._compare_environment()
         self.run.begin(self.settings.to_dict() | data, resume)
         with saving(self.run.path):
@@ -188,7 +198,7 @@ class _Work:
                 self.splits.save(self.run.path / "splits.json", self.asked.dataset)
 
     def train(self, resume: bool) -> None:
-        """Fine-tune; the best model by macro-F1 on the dev part ends in best/."""
+        """Fine-tune; the best model by its score on the dev part ends in best/."""
         if self.run.is_done:
             return
         training = self._loop_settings()
@@ -196,11 +206,12 @@ class _Work:
             self.note(f"{self.asked.output}: going on after step {step:,}")
         else:
             self._describe(training)
-        task = self._task(training)
-        model = (self.model or self._new_model()).to(self.device)
-        summary = train(model, task, training, self.run, resume, self.asked.quiet)
+        task = self.kind.task(self.texts["train"], self.texts["dev"], training)
+        network, transfer = (self.model or self._new_model()).to(self.device), self.settings.transfer
+        model, task = with_help(network, task, transfer, self.base, training.seed)
+        summary = train(model, task, training, self.run, resume, self.asked.quiet, transfer=transfer)
         best, step = summary["best_score"], summary["best_step"]
-        self.note(f"best on the dev part: step {step:,}, macro-F1 {best:.1%}")
+        self.note(f"best on the dev part: step {step:,}, {self.kind.measure} {best:.1%}")
 
     def assemble(self) -> None:
         """Make the bundle and put it in its place."""
@@ -236,9 +247,11 @@ class _Work:
             return Splits.load(kept, dataset)
         return make_splits(dataset, settings.shares, settings.training.seed)
 
-    def _new_model(self) -> BertForSequenceClassification:
+    def _new_model(self) -> BertWithHead:
         torch.manual_seed(self.settings.training.seed)
-        return BertForSequenceClassification.from_encoder(self.base.path, self.asked.dataset.labels)
+        dataset = self.asked.dataset
+        model = head_of(dataset.task).from_encoder(self.base.path, dataset.labels)
+        return prepare_model(model, self.settings.transfer)
 
     def _loop_settings(self) -> TrainSettings:
         training = self.settings.training
@@ -246,27 +259,13 @@ class _Work:
             return training
         return replace(training, epochs=1.0, batch_tokens=TRIAL_BATCH, evaluations=2, patience=None)
 
-    @property
-    def _longest(self) -> int:
-        """Most word pieces of a text that the network is given."""
-        return min(self.settings.max_pieces, self.base.config.max_position_embeddings)
-
-    def _encode(self, part: str) -> EncodedTexts:
-        texts, labels = self.parts.texts(part), self.parts.labels(part)
-        return encode_texts(texts, labels, self.base.tokenizer, self._longest)
-
     def _adapted(self) -> FineTuneSettings:
         """The settings in numbers alone, so that they make the same run from a file."""
         if not self.settings.adapt or self.settings.trial:  # a file written by a trial is for all of the data
             return self.settings
-        training = adapt(self.settings.training, self.texts["train"].pieces, self.base.config.hidden_size)
+        suited = self.settings.transfer.suited(self.settings.training)
+        training = adapt(suited, self.texts["train"].pieces, self.base.config.hidden_size)
         return replace(self.settings, adapt=False, training=training)
-
-    def _task(self, training: TrainSettings) -> ClassificationTask:
-        classes, labels = len(self.asked.dataset.labels), self.parts.labels("train")
-        weights = inverse_frequencies(labels, classes) if self.settings.class_weights else None
-        learned, judging = (self.texts[part].examples for part in ("train", "dev"))
-        return ClassificationTask(learned, {"dev": judging}, classes, self.base.tokenizer, training, weights)
 
     def _describe(self, training: TrainSettings) -> None:
         """Say what is about to happen."""
@@ -274,7 +273,7 @@ class _Work:
             self.note(line)
         counts = self.parts.counts()
         for part, found in counts.items():
-            shown = ", ".join(f"{name} {count:,}" for name, count in found.items())
+            shown = ", ".join(f"{name} {count:,}" for name, count in found.items() if self.asked.dataset.has_classes)
             self.note(f"{part}: {sum(found.values()):,} texts{f' ({shown})' if shown else ''}")
         config, learned, threads = self.base.config, self.texts["train"], training.threads
         self.note(
@@ -283,9 +282,10 @@ class _Work:
         )
         if threads > (processors := usable_threads()):
             self.note(f"{threads:,} threads where {processors:,} may run at once: so many make it slower")
-        cut = f", {learned.cut:,} long texts cut to their head and tail" if learned.cut else ""
+        for line in learned.notes:
+            self.note(line)
         self.note(
-            f"passes: {training.epochs:g} over {learned.pieces:,} word pieces{cut}, in batches of "
+            f"passes: {training.epochs:g} over {learned.pieces:,} word pieces, in batches of "
             f"{training.batch_tokens:,}, at a rate of up to {training.learning_rate:g}"
         )
         if self.settings.trial:
@@ -324,7 +324,7 @@ class _Work:
         about |= {"data": file_name(self.asked.dataset)} | {f"{part} texts": str(count) for part, count in rows.items()}
         return about | ({"trial": "a few rows and one pass; of no use"} if self.settings.trial else {})
 
-    def _card(self, bundle: Bundle, evaluation: Evaluation | None, export: Mapping[str, Any]) -> str:
+    def _card(self, bundle: Bundle, evaluation: Judgement | None, export: Mapping[str, Any]) -> str:
         found = environment()
         facts = CardFacts(
             bundle=bundle,
@@ -333,10 +333,11 @@ class _Work:
             rows=self.parts.counts(),
             notes=self._notes(),
             base=(self.base.name, self.base.hub_id),
-            longest=self._longest,
+            longest=self.base.longest(self.settings.max_pieces),
             run=self.run.read("summary.json"),
             versions={"Polarbert": __version__, "PyTorch": found["torch"]},
-            dev=self._dev_figures(),
+            measure=self.kind.measure,
+            dev=self.kind.shown(self._dev_figures()),
             evaluation=evaluation,
             export=export,
         )

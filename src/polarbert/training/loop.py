@@ -17,12 +17,13 @@ from polarbert.errors import TrainingError
 from polarbert.training.allocator import keep_freed_memory
 from polarbert.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from polarbert.training.device import make_precision
-from polarbert.training.optimizer import learning_rate, make_optimizer
+from polarbert.training.optimizer import make_optimizer, set_pace
 from polarbert.training.processes import Processes, unsynchronised
 from polarbert.training.progress import TrainingProgress
 from polarbert.training.run import RunDirectory, saving
 from polarbert.training.settings import TrainSettings
 from polarbert.training.sharding import is_sharded, whole_weights
+from polarbert.training.transfer import TransferSettings
 
 LOG_SECONDS = 5.0
 
@@ -79,6 +80,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     processes: Processes | None = None,
+    transfer: TransferSettings | None = None,
 ) -> dict[str, Any]:
     """Train `model` on `task`; the best model by dev score ends in `run.best`.
 
@@ -94,6 +96,8 @@ def train(
         resume: go on with the run that `run` holds.
         quiet: no progress on stderr.
         processes: those that train together; None for this one alone.
+        transfer: rates by layer and gradual unfreezing; None for one rate from the first step on. What else it holds
+            was done to `model` and `task` before, see `polarbert.training.preparation`.
 
     Returns:
         The summary that is also written to summary.json.
@@ -102,15 +106,17 @@ def train(
         TrainingError: when the run cannot start or resume, another run is at work in the directory, the loss is not a
             number, or the disk is full.
     """
-    processes = processes or Processes()
+    processes, transfer = processes or Processes(), transfer or TransferSettings()
+    if transfer.unfreeze and processes.size > 1:
+        raise TrainingError("settings: [transfer] unfreeze works in one process alone; take it out, or train in one")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     keep_freed_memory()
     with run.locked():
         if not run.has_begun:
-            run.begin(settings.to_dict() | {"data": task.fingerprint()}, resume)
+            run.begin(settings.to_dict() | transfer.to_dict() | {"data": task.fingerprint()}, resume)
         torch.manual_seed(settings.seed + processes.rank)
-        trainer = _Trainer(model, task, settings, run, quiet, processes)
+        trainer = _Trainer(model, task, settings, run, quiet, processes, transfer)
         if resume:
             trainer.go_back_to_checkpoint()
         trainer.train()
@@ -132,6 +138,7 @@ class _Trainer(Generic[PartOfTask]):
         run: RunDirectory,
         quiet: bool,
         processes: Processes,
+        transfer: TransferSettings,
     ) -> None:
         self.model = model
         self.task = task
@@ -143,7 +150,7 @@ class _Trainer(Generic[PartOfTask]):
         self._device = next(model.parameters()).device
         self._saved = copy.deepcopy(model).to("meta") if processes.sharding else model
         self._replica = processes.spread(model)
-        self._optimizer = make_optimizer(model, settings)
+        self._optimizer = make_optimizer(model, settings, transfer)
         self._precision = make_precision(model, settings.precision)
         self._progress = TrainingProgress(self.steps, quiet or not processes.is_first)
 
@@ -213,8 +220,7 @@ class _Trainer(Generic[PartOfTask]):
         """
         started = time.monotonic()
         self._replica.train()
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.position.step, self.steps, self.settings)
+        set_pace(self._optimizer, self.position.step, self.steps, self.settings)
         share = self._divide(batch, wishes)
         for number, (part, weight) in enumerate(share.parts, 1):
             with nullcontext() if number == len(share.parts) else unsynchronised(self._replica):

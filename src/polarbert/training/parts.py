@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from polarbert.bundle import MAX_LABEL, is_label
-from polarbert.data.dataset import Dataset
+from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.division import Positions
 from polarbert.data.inputs import shown_name
 from polarbert.data.splits import PARTS, Splits
@@ -53,26 +53,28 @@ class Parts:
         """The rows of "train", "dev" or "test"."""
         return {"train": self.train, "dev": self.dev, "test": self.test}[part]
 
-    def texts(self, part: str) -> list[str]:
-        """The texts of a part."""
-        return [self.dataset.rows[number].text for number in self.positions(part)]
+    def rows(self, part: str) -> list[LabelledText]:
+        """The rows of a part."""
+        return [self.dataset.rows[number] for number in self.positions(part)]
 
     def labels(self, part: str) -> list[int]:
         """The class numbers of a part."""
         return [self.dataset.rows[number].label for number in self.positions(part)]
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Rows of each class in each part."""
+        """Rows of each class in each part; all as one where rows are not of a class."""
         names = self.dataset.labels
         return {part: {names[n]: count for n, count in sorted(Counter(self.labels(part)).items())} for part in PARTS}
 
     def as_dataset(self, part: str) -> Dataset:
         """A part on its own."""
-        rows = [self.dataset.rows[number] for number in self.positions(part)]
+        rows = self.rows(part)
         return replace(self.dataset, name=f"{self.dataset.name} ({part} part)", rows=rows, skipped={}, notes=())
 
     def missing(self) -> list[str]:
         """The classes without a row to learn from."""
+        if not self.dataset.has_classes:
+            return []
         present = set(self.labels("train"))
         return [name for number, name in enumerate(self.dataset.labels) if number not in present]
 
@@ -89,7 +91,7 @@ class Parts:
         for part in ("train", "dev"):
             if not len(self.positions(part)):
                 raise DataError(f"{name}: there is no text in the {part} part; give more rows, or other splits")
-        if len(learned) < 2:
+        if self.dataset.has_classes and len(learned) < 2:
             only = self.dataset.labels[learned.pop()]
             raise DataError(
                 f"{name}: every row to learn from is {only!r}; a classifier needs texts of two or more classes"
@@ -115,7 +117,7 @@ def check_dataset(dataset: Dataset, is_divided: bool = False) -> None:
             f"{name}: {len(rows)} usable rows{left_out} are too few to learn from, choose by and judge by. "
             f"Label at least {MIN_ROWS}, better some hundred of each class"
         )
-    if len({row.label for row in rows}) < 2:
+    if dataset.has_classes and len({row.label for row in rows}) < 2:
         only = dataset.labels[rows[0].label]
         raise DataError(f"{name}: every row is {only!r}{left_out}; a classifier needs texts of two or more classes")
     if odd := [label for label in dataset.labels if not is_label(label)]:
@@ -130,7 +132,8 @@ def dataset_digest(dataset: Dataset) -> str:
     """Changes with any text or label, and with what the labels are called; not with where the file lies."""
     digest = hashlib.sha256(repr((dataset.task, dataset.labels)).encode("utf-8"))
     for row in dataset.rows:
-        digest.update(row.text.encode("utf-8", "surrogatepass") + b"\0%d\0" % row.label)
+        digest.update(row.content.encode("utf-8", "surrogatepass") + b"\0%d\0" % row.label)
+        digest.update(repr(row.target).encode("utf-8") if row.target else b"")
     return digest.hexdigest()
 
 

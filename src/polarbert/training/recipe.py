@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from polarbert.bundle import TASKS
 from polarbert.errors import TrainingError
 from polarbert.training.settings import TrainSettings
+from polarbert.training.transfer import TransferSettings
 
-TASKS = ("sentiment", "classification")
+SELECT_BY = ("macro_f1", "accuracy", "macro_recall", "matthews")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -18,10 +20,12 @@ class FineTuneSettings:
     """How to make a classifier of one's own.
 
     Args:
-        task: "sentiment", "classification", or None to decide by the labels. It is used where labels are read.
+        task: one of `polarbert.bundle.TASKS`; None for sentiment or classification, by the labels. It is used where
+            the data is read.
         labels: the class of each raw label, where they are to be renamed or merged; empty to decide by the labels.
         max_pieces: most word pieces of a text in training; a longer text keeps its head and tail. At most what the
             base has positions for.
+        select_by: the dev figure of a classifier by which the best model is chosen, one of `SELECT_BY`.
         class_weights: let each class count the same in the loss, however many texts it has.
         shares: of the training, dev and test part, where the parts are made here.
         target_accuracy: an answer is marked unsure below the confidence from which on this share of the dev answers
@@ -32,6 +36,7 @@ class FineTuneSettings:
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         trial: run every step on a few rows, to see that it works; the model is of no use.
         training: the loop's settings.
+        transfer: what of the base is trained, how fast, and what helps it along.
 
     Raises:
         TrainingError: when a value is out of range.
@@ -43,6 +48,7 @@ class FineTuneSettings:
 
     task: str | None = None
     max_pieces: int = 256
+    select_by: str = "macro_f1"
     class_weights: bool = False
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     target_accuracy: float = 0.95
@@ -51,10 +57,13 @@ class FineTuneSettings:
     trial: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     training: TrainSettings = field(default_factory=TrainSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
 
     def __post_init__(self) -> None:
         if self.task not in (None, *TASKS):
-            raise TrainingError(f"settings: task must be {' or '.join(TASKS)}, not {self.task!r}")
+            raise TrainingError(f"settings: task must be {', '.join(TASKS[:-1])} or {TASKS[-1]}, not {self.task!r}")
+        if self.select_by not in SELECT_BY:
+            raise TrainingError(f"settings: select_by must be one of {', '.join(SELECT_BY)}, not {self.select_by!r}")
         if self.device not in DEVICES:
             raise TrainingError(f"settings: device must be {', '.join(DEVICES)}, not {self.device!r}")
         if self.max_pieces < 8:
@@ -71,4 +80,5 @@ class FineTuneSettings:
         """All settings side by side, as JSON has them."""
         values = asdict(self)
         training: dict[str, Any] = values.pop("training")
-        return values | training
+        del values["transfer"]
+        return values | training | self.transfer.to_dict()

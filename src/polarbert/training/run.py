@@ -30,7 +30,7 @@ _Block = AbstractContextManager[None]
 
 # A resumed run may differ in these: the weights do not depend on them.
 WITHOUT_EFFECT = {"checkpoint_seconds", "keep_checkpoints"}
-DATA = {"data": "other data", "base": "another base", "splits": "other splits"}
+DATA = {"data": "other data", "base": "another base", "splits": "other splits", "teacher": "another teacher"}
 
 
 def saving(place: Path, then: str = "What was saved before is kept; make room and resume the run (--resume)") -> _Block:

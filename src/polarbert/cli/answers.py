@@ -1,0 +1,54 @@
+"""Answers as lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from polarbert.cli.options import printable, uses_colour
+from polarbert.inference.classifier import Rating
+from polarbert.inference.prediction import Prediction
+
+if TYPE_CHECKING:
+    from polarbert.inference.answerer import Answer
+    from polarbert.inference.tagger import Tagging
+
+COLOURS = {"negative": typer.colors.RED, "neutral": typer.colors.YELLOW, "positive": typer.colors.GREEN}
+
+
+def answer_line(text: str, answer: Any) -> str:
+    """An answer of any kind of model, with the text it is about."""
+    if isinstance(answer, Prediction):
+        return _prediction(text, answer)
+    if isinstance(answer, Rating):
+        return f"{answer.value:8.3f}  {_flat(text)}"
+    return _entities(text, answer) if hasattr(answer, "entities") else _answer(text, answer)
+
+
+def _entities(text: str, tagging: Tagging) -> str:
+    """The text, and under it a line for each entity."""
+    found = [
+        f"  {_flat(entity.type):<12} {entity.confidence:4.0%}  {'unsure' if entity.unsure else '':<6}  "
+        f"{entity.start}-{entity.end}  {_flat(entity.text)}"
+        for entity in tagging.entities
+    ]
+    return "\n".join([_flat(text), *(found or ["  no entity"])])
+
+
+def _answer(question: str, answer: Answer) -> str:
+    said = "(no answer)" if answer.no_answer else _flat(answer.text)
+    doubt = "unsure" if answer.unsure else ""
+    return f"{answer.confidence:4.0%}  {doubt:<6}  {said}   <- {_flat(question)}"
+
+
+def _prediction(text: str, answer: Prediction) -> str:
+    label = f"{answer.label:<9}"
+    if uses_colour():
+        label = typer.style(label, fg=COLOURS.get(answer.label), bold=True)
+    doubt = "unsure" if answer.unsure else ""
+    return f"{label} {answer.confidence:4.0%}  {doubt:<6}  {_flat(text)}"
+
+
+def _flat(text: str) -> str:
+    return printable(" ".join(text.split()))

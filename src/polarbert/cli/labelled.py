@@ -1,0 +1,121 @@
+"""Labelled rows out of a file, for each kind of task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from polarbert.data.dataset import Dataset, read_labelled
+from polarbert.data.labels import LabelMap
+from polarbert.data.questions import read_questions
+from polarbert.data.rated import read_rated
+from polarbert.data.tagged import read_tagged
+from polarbert.errors import UsageError
+
+PAIR_COLUMN, QUESTION_COLUMN, CONTEXT_COLUMN = "text_pair", "question", "context"
+TAGGED = {"text": "tokens", "label": "tags"}  # what the columns are called where they hold lists, unless asked for
+
+
+def input_columns(task: str, reads_pairs: bool, text_column: str, pair_column: str | None) -> tuple[str, str | None]:
+    """The columns with the texts and with the second ones; None where single texts are read.
+
+    Args:
+        task: of the model.
+        reads_pairs: whether it reads two texts.
+        text_column: as asked for.
+        pair_column: as asked for; None where it was not.
+
+    Raises:
+        UsageError: when a pair column is named for single texts.
+    """
+    if not reads_pairs and pair_column is not None:
+        raise UsageError(f"--pair-column is {pair_column!r}, and the model reads single texts; leave it out")
+    if task == "qa":
+        return CONTEXT_COLUMN if text_column == "text" else text_column, pair_column or QUESTION_COLUMN
+    return text_column, (pair_column or PAIR_COLUMN) if reads_pairs else None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file with labels, and how it is to be read: the options that `train` and `evaluate` share.
+
+    Attributes:
+        path: of the file; "-" for stdin.
+        text_column, label_column: as asked for.
+        pair_column: None where it was not asked for.
+        keep: other columns that are needed.
+        kind, delimiter, encoding: as `polarbert.data.tables.open_table` takes them.
+    """
+
+    path: str
+    text_column: str
+    label_column: str
+    pair_column: str | None = None
+    keep: Sequence[str] = ()
+    kind: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    def read(self, task: str | None, label_map: LabelMap | None = None) -> Dataset:
+        """The rows.
+
+        Args:
+            task: one of `polarbert.bundle.TASKS`; None for sentiment or classification, by the labels.
+            label_map: what the labels of classes mean.
+
+        Raises:
+            UsageError: when an option is of no use for the task, or there is no such file or column.
+            DataError: when no row can be used.
+        """
+        if task in ("tagging", "qa"):
+            return self._of_words(task)
+        if task == "regression":
+            return self._rated()
+        if task == "pair":
+            found = self._labelled("classification", self.pair_column or PAIR_COLUMN, label_map)
+            return replace(found, task="pair")
+        if self.pair_column is not None:
+            raise UsageError(
+                f"--pair-column is {self.pair_column!r}, and a task of {task or 'classification'} reads single texts; "
+                "say --task pair or --task regression, or leave it out"
+            )
+        return self._labelled(task, None, label_map)
+
+    def _of_words(self, task: str) -> Dataset:
+        """Tagged words, or answers, of a file that is no table of texts and labels."""
+        given = {"--split-column": self.keep, "--pair-column": self.pair_column, "--delimiter": self.delimiter}
+        if unfit := [name for name, value in given.items() if value]:
+            raise UsageError(f"{unfit[0]} is for tables of texts and labels, and the task is {task}; leave it out")
+        if task == "qa":
+            if self.kind is not None or self.encoding is not None:
+                raise UsageError("--format and --encoding are for tables; questions are JSON or JSONL in UTF-8")
+            return read_questions(self.path)
+        columns = (self.text_column, self.label_column)
+        tokens, tags = (TAGGED.get(name, name) for name in columns)
+        return read_tagged(self.path, tokens, tags, kind=self.kind, encoding=self.encoding)
+
+    def _labelled(self, task: str | None, pair_column: str | None, label_map: LabelMap | None) -> Dataset:
+        return read_labelled(
+            self.path,
+            self.text_column,
+            self.label_column,
+            pair_column=pair_column,
+            label_map=label_map,
+            task=task,
+            keep=self.keep,
+            kind=self.kind,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+        )
+
+    def _rated(self) -> Dataset:
+        return read_rated(
+            self.path,
+            self.text_column,
+            self.label_column,
+            pair_column=self.pair_column,
+            keep=self.keep,
+            kind=self.kind,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+        )
