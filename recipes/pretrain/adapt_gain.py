@@ -1,11 +1,12 @@
 """What `polarbert adapt` brings on reviews of apps, with few labels and with all of them.
 
-    python recipes/pretrain/adapt_gain.py [--seeds 1 2 3]
+    python recipes/pretrain/adapt_gain.py [--base runs/pretrain/tiny/best] [--seeds 1 2 3]
 
 Writes recipes/pretrain/results/adapt.json. The embedded model has learned from these reviews with their labels, so it
-cannot be the base here: the base is the public encoder that it was made from (recipes/embedded/train.py fetches it), as
-it is and after reading all reviews of the training part without their labels. Each is then fine-tuned on 100, on 1,000
-and on all labels, with the same texts, steps, rate and seeds, and judged on the dev part.
+cannot be the base here. The base is the small network that has read old books and nothing else; or another one, such
+as the public encoder of the embedded model (recipes/embedded/train.py puts it into runs/embedded/base-with-symbols).
+As it is and after reading all reviews of the training part without their labels, it is fine-tuned on 100, on 1,000 and
+on all labels, with the same texts, steps, rate and seeds, and judged on the dev part.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import labelled
 from polarbert import __version__
 from polarbert.data.corpus import Document
 from polarbert.files import write_whole
-from polarbert.model import BertForSequenceClassification
+from polarbert.model import BertConfig, BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 from polarbert.training.adaptation import adapt
 from polarbert.training.classification import ClassificationTask
@@ -36,29 +37,30 @@ from polarbert.training.run import RunDirectory
 from polarbert.training.settings import TrainSettings
 
 RESULT = Path(__file__).with_name("results") / "adapt.json"
-BASE = Path("runs/embedded/base-with-symbols")
+BASE = Path("runs/pretrain/tiny/best")
 ADAPTED = Path("runs/pretrain/adapted")
+NARROW = 384  # networks of less width take, and need, larger steps
 PIECES = 64
 EPOCHS = {100: 15.0, 1000: 5.0, 0: 2.0}  # labels -> passes; 0 for all of them
 LABELS = ["negative", "neutral", "positive"]
-READING = MaskedLmSettings(
-    training=TrainSettings(epochs=3.0, learning_rate=1e-4, batch_tokens=2048, evaluations=3),
-    head=TrainSettings(epochs=1.0, learning_rate=1e-3, batch_tokens=2048, evaluations=1),
-)
 
 
 def main() -> None:
     """Adapt, fine-tune from both, keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--base", type=Path, default=BASE)
+    options = parser.parse_args()
+    seeds, base = options.seeds, options.base
+    rate = 1e-4 if BertConfig.from_pretrained(base).hidden_size >= NARROW else 5e-4
     documents = [Document(f"review {number}", text) for number, (text, _) in enumerate(labelled.playstore())]
-    reading = adapt(documents, ADAPTED, READING, base=BASE, resume=ADAPTED.is_dir(), quiet=True)
-    figures: dict[str, Any] = {"polarbert": __version__, "seeds": seeds, "reading": reading, "labels": {}}
+    reading = adapt(documents, ADAPTED, _reading(rate), base=base, resume=ADAPTED.is_dir(), quiet=True)
+    figures: dict[str, Any] = {"polarbert": __version__, "base": base.parent.name, "rate": rate, "seeds": seeds}
+    figures |= {"reading": reading, "labels": {}}
     for count in EPOCHS:
         found: dict[str, Any] = {}
-        for name, base in (("as it is", BASE), ("adapted", ADAPTED)):
-            scores = [_fine_tune(base, count, seed) for seed in seeds]
+        for name, start in (("as it is", base), ("adapted", ADAPTED)):
+            scores = [_fine_tune(start, count, seed, rate) for seed in seeds]
             found[name] = {"accuracy": scores, "mean": mean(scores), "sd": stdev(scores)}
         spread = math.sqrt((found["as it is"]["sd"] ** 2 + found["adapted"]["sd"] ** 2) / 2)
         found["gain"] = found["adapted"]["mean"] - found["as it is"]["mean"]
@@ -69,7 +71,14 @@ def main() -> None:
         write_whole(RESULT, (json.dumps(figures, indent=1) + "\n").encode("utf-8"))
 
 
-def _fine_tune(base: Path, count: int, seed: int) -> float:
+def _reading(rate: float) -> MaskedLmSettings:
+    return MaskedLmSettings(
+        training=TrainSettings(epochs=3.0, learning_rate=rate, batch_tokens=2048, evaluations=3),
+        head=TrainSettings(epochs=1.0, learning_rate=1e-3, batch_tokens=2048, evaluations=1),
+    )
+
+
+def _fine_tune(base: Path, count: int, seed: int, rate: float) -> float:
     """Accuracy on the dev part after the last step; which labels are there depends on the seed."""
     rows = labelled.playstore()
     if count:
@@ -79,7 +88,7 @@ def _fine_tune(base: Path, count: int, seed: int) -> float:
         name: encode_texts([text for text, _ in part], [label for _, label in part], tokenizer, PIECES).examples
         for name, part in (("train", rows), ("dev", labelled.playstore_dev()))
     }
-    settings = TrainSettings(epochs=EPOCHS[count], learning_rate=1e-4, batch_tokens=1024, evaluations=1, seed=seed)
+    settings = TrainSettings(epochs=EPOCHS[count], learning_rate=rate, batch_tokens=1024, evaluations=1, seed=seed)
     torch.manual_seed(seed)
     model = BertForSequenceClassification.from_encoder(base, LABELS)
     task = ClassificationTask(parts["train"], {"dev": parts["dev"]}, 3, tokenizer, settings)

@@ -68,13 +68,14 @@ def texts(results: dict[str, Any]) -> str:
 def gains(results: dict[str, Any]) -> str:
     """Accuracy on dev parts from either start."""
     rows = [
-        "| fine-tuned on | from random weights | from the pre-trained | gain | two standard errors |",
-        "|---|--:|--:|--:|--:|",
+        "| fine-tuned on | from random weights | from the pre-trained | gain | two standard errors | rates |",
+        "|---|--:|--:|--:|--:|---|",
     ]
     for name, found in results["gains"].items():
         cells = " | ".join(f"{found[one]['mean']:.1%} ± {found[one]['sd']:.1%}" for one in ("random", "pre-trained"))
         gain, error = 100 * found["gain"], 200 * found["standard_error"]
-        rows.append(f"| {NAMES[name]} | {cells} | {gain:+.1f} | {error:.1f} |")
+        rates = " and ".join(f"{found[one]['rate']:g}" for one in ("random", "pre-trained"))
+        rows.append(f"| {NAMES[name]} | {cells} | {gain:+.1f} | {error:.1f} | {rates} |")
     return "\n".join(rows)
 
 
