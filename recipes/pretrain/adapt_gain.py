@@ -41,7 +41,9 @@ BASE = Path("runs/pretrain/tiny/best")
 ADAPTED = Path("runs/pretrain/adapted")
 NARROW = 384  # networks of less width take, and need, larger steps
 PIECES = 64
-EPOCHS = {100: 15.0, 1000: 5.0, 0: 2.0}  # labels -> passes; 0 for all of them
+# Labels (0 for all of them) -> passes, and pieces in a batch: few labels are learned in small batches, or in no step
+# would a new output layer learn anything.
+BUDGETS = {100: (20.0, 256), 1000: (8.0, 512), 0: (2.0, 1024)}
 LABELS = ["negative", "neutral", "positive"]
 
 
@@ -57,7 +59,7 @@ def main() -> None:
     reading = adapt(documents, ADAPTED, _reading(rate), base=base, resume=ADAPTED.is_dir(), quiet=True)
     figures: dict[str, Any] = {"polarbert": __version__, "base": base.parent.name, "rate": rate, "seeds": seeds}
     figures |= {"reading": reading, "labels": {}}
-    for count in EPOCHS:
+    for count in BUDGETS:
         found: dict[str, Any] = {}
         for name, start in (("as it is", base), ("adapted", ADAPTED)):
             scores = [_fine_tune(start, count, seed, rate) for seed in seeds]
@@ -88,7 +90,8 @@ def _fine_tune(base: Path, count: int, seed: int, rate: float) -> float:
         name: encode_texts([text for text, _ in part], [label for _, label in part], tokenizer, PIECES).examples
         for name, part in (("train", rows), ("dev", labelled.playstore_dev()))
     }
-    settings = TrainSettings(epochs=EPOCHS[count], learning_rate=rate, batch_tokens=1024, evaluations=1, seed=seed)
+    epochs, batch = BUDGETS[count]
+    settings = TrainSettings(epochs=epochs, learning_rate=rate, batch_tokens=batch, evaluations=1, seed=seed)
     torch.manual_seed(seed)
     model = BertForSequenceClassification.from_encoder(base, LABELS)
     task = ClassificationTask(parts["train"], {"dev": parts["dev"]}, 3, tokenizer, settings)

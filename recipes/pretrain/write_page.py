@@ -1,8 +1,8 @@
-"""The part of docs/concepts/pretraining.md that holds figures, and its picture, from recipes/pretrain/results.
+"""What docs/concepts/pretraining.md, with its picture, and docs/how-to/adapt.md have of recipes/pretrain/results.
 
     python recipes/pretrain/write_page.py
 
-A test compares the page with what this makes, so no figure in that part can be typed in.
+A test compares the pages with what this makes, so no figure in that part can be typed in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from polarbert.files import write_whole
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "concepts" / "pretraining.md"
 PICTURE = PAGE.with_name("pretraining-curves.svg")
+ADAPT_PAGE = ROOT / "docs" / "how-to" / "adapt.md"
 RESULTS = Path(__file__).with_name("results") / "tiny.json"
+ADAPT_RESULTS = RESULTS.with_name("adapt.json")
 BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 NAMES = {"sst2": "SST-2, sentences of film reviews", "trec": "TREC, kinds of questions", "playstore": "reviews of apps"}
 TEXTS = {"books": "books not learned from", "wikitext2": "WikiText-2, validation part"}
@@ -29,16 +31,30 @@ GREY, BLUE, ORANGE = "#7d8590", "#2f81f7", "#e8772e"  # legible on light and on 
 
 
 def main() -> None:
-    """Write both."""
+    """Write pages and picture."""
     results = json.loads(RESULTS.read_text("utf-8"))
-    page = BLOCK.sub(lambda _: figures(results), PAGE.read_text("utf-8"))
-    write_whole(PAGE, page.encode("utf-8"))
+    found = {PAGE: figures(results), ADAPT_PAGE: adapted(json.loads(ADAPT_RESULTS.read_text("utf-8")))}
+    for page, part in found.items():
+        write_whole(page, BLOCK.sub(lambda _, part=part: part, page.read_text("utf-8")).encode("utf-8"))
     write_whole(PICTURE, draw(results).encode("utf-8"))
 
 
 def figures(results: dict[str, Any]) -> str:
     """Cost, what was learned, and what fine-tuning gains, as Markdown."""
     return "\n".join([cost(results), "", texts(results), "", gains(results), ""])
+
+
+def adapted(results: dict[str, Any]) -> str:
+    """What reading reviews without labels gains, by the number of labels."""
+    rows = [
+        "| labels | base as it is | after reading | gain | two standard errors |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for count, found in results["labels"].items():
+        cells = " | ".join(f"{found[one]['mean']:.1%} ± {found[one]['sd']:.1%}" for one in ("as it is", "adapted"))
+        name = "all 8,402" if count == "all" else f"{int(count):,}"
+        rows.append(f"| {name} | {cells} | {100 * found['gain']:+.1f} | {200 * found['standard_error']:.1f} |")
+    return "\n".join([*rows, ""])
 
 
 def cost(results: dict[str, Any]) -> str:
