@@ -36,11 +36,17 @@ def expected(tiny_model_dir: Path) -> Vectors:
     return Embedder.open(tiny_model_dir).embed(TEXTS)
 
 
+@pytest.fixture
+def embed(command: Command) -> Command:
+    """Runs the command on one thread: tests have better things to do than wait for one another."""
+    return lambda *arguments, **options: command("embed", *arguments, "--threads", "1", **options)
+
+
 def test_an_npy_has_a_row_for_each_row(
-    command: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path
+    embed: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path
 ) -> None:
     output = tmp_path / "vectors.npy"
-    ended = command("embed", table, "-o", output, "-c", "review", "-m", tiny_model_dir)
+    ended = embed(table, "-o", output, "-c", "review", "-m", tiny_model_dir)
     assert (ended.code, ended.out) == (0, "")
     assert f"{output}: 6 rows, 128 numbers of layer 2 each" in ended.err
     found = np.load(output)
@@ -50,10 +56,10 @@ def test_an_npy_has_a_row_for_each_row(
     assert np.array_equal(np.load(output, mmap_mode="r"), expected)
 
 
-def test_layers_are_chosen_and_combined(command: Command, table: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_layers_are_chosen_and_combined(embed: Command, table: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
     output = tmp_path / "vectors.npy"
     options = ["--layers", "-1,-2", "--combine", "concat", "--pool", "cls", "--json", "-q"]
-    ended = command("embed", table, "-o", output, "-c", "review", "-m", tiny_model_dir, *options)
+    ended = embed(table, "-o", output, "-c", "review", "-m", tiny_model_dir, *options)
     about = json.loads(ended.out)
     assert ended.err == ""
     assert about.pop("seconds") >= 0
@@ -64,10 +70,10 @@ def test_layers_are_chosen_and_combined(command: Command, table: Path, tiny_mode
 
 
 def test_a_parquet_has_the_columns_too(
-    command: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path
+    embed: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path
 ) -> None:
     output = tmp_path / "vectors.parquet"
-    ended = command("embed", table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--prefix", "my_")
+    ended = embed(table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--prefix", "my_")
     assert ended.code == 0, ended.err
     found = pq.read_table(output)
     assert found.column_names == ["id", "review", "note", "my_vector", "my_error"]
@@ -78,13 +84,13 @@ def test_a_parquet_has_the_columns_too(
 
 
 def test_a_parquet_keeps_its_types(
-    command: Command, tiny_model_dir: Path, expected: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embed: Command, tiny_model_dir: Path, expected: Vectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_files, "BLOCK_ROWS", 4)
     columns = {"n": pa.array(range(6), pa.int16()), "text": TEXTS, "tags": [["a"], [], None, ["b", "c"], [], []]}
     original = pa.table(columns).replace_schema_metadata({"made": "by hand"})
     pq.write_table(original, tmp_path / "in.parquet", row_group_size=4)
-    ended = command("embed", tmp_path / "in.parquet", "-o", tmp_path / "out.parquet", "-m", tiny_model_dir)
+    ended = embed(tmp_path / "in.parquet", "-o", tmp_path / "out.parquet", "-m", tiny_model_dir)
     assert ended.code == 0, ended.err
     found = pq.read_table(tmp_path / "out.parquet")
     assert found.select(["n", "text", "tags"]).equals(original)
@@ -93,10 +99,10 @@ def test_a_parquet_keeps_its_types(
 
 
 def test_tokens_have_their_place_and_their_vector(
-    command: Command, table: Path, tiny_model_dir: Path, tmp_path: Path
+    embed: Command, table: Path, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "tokens.parquet"
-    ended = command("embed", table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--pool", "tokens")
+    ended = embed(table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--pool", "tokens")
     assert ended.code == 0, ended.err
     rows = pq.read_table(output)["tokens"].to_pylist()
     assert [len(row) for row in rows][2] == 0
@@ -110,19 +116,19 @@ def test_tokens_have_their_place_and_their_vector(
 
 
 def test_a_bad_row_has_no_vector_and_the_others_have_theirs(
-    command: Command, tiny_model_dir: Path, tmp_path: Path
+    embed: Command, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "bad.csv"
     file.write_bytes(b"id,text\n1,good\n2,caf\xe9\n3\n4,I love it\n")
     good = Embedder.open(tiny_model_dir).embed(["good", "I love it"])
-    ended = command("embed", file, "-o", tmp_path / "v.npy", "-m", tiny_model_dir)
+    ended = embed(file, "-o", tmp_path / "v.npy", "-m", tiny_model_dir)
     assert ended.code == 0
     assert "4 rows, 2 of them without a readable text, whose vectors are NaN" in ended.err
     found = np.load(tmp_path / "v.npy")
     assert np.isnan(found[1:3]).all()
     np.testing.assert_allclose(found[[0, 3]], good, atol=1e-5)
 
-    assert command("embed", file, "-o", tmp_path / "v.parquet", "-m", tiny_model_dir).code == 0
+    assert embed(file, "-o", tmp_path / "v.parquet", "-m", tiny_model_dir).code == 0
     rows = pq.read_table(tmp_path / "v.parquet").to_pylist()
     assert [row["vector"] is None for row in rows] == [False, True, True, False]
     assert "not valid UTF-8" in rows[1]["error"]
@@ -131,19 +137,19 @@ def test_a_bad_row_has_no_vector_and_the_others_have_theirs(
 
 
 def test_a_file_without_a_readable_row_is_refused_after_it_is_written(
-    command: Command, tiny_model_dir: Path, tmp_path: Path
+    embed: Command, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "bad.csv"
     file.write_bytes(b"id,text\n1\n2\n")
-    ended = command("embed", file, "-o", tmp_path / "v.parquet", "-m", tiny_model_dir, "-q")
+    ended = embed(file, "-o", tmp_path / "v.parquet", "-m", tiny_model_dir, "-q")
     assert_refused(ended, 1, "no row has a text that could be read", "'error'")
     assert len(pq.read_table(tmp_path / "v.parquet")) == 2
 
 
-def test_rows_come_from_stdin_in_json_too(command: Command, tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_rows_come_from_stdin_in_json_too(embed: Command, tiny_model_dir: Path, tmp_path: Path) -> None:
     lines = "".join(json.dumps({"n": n, "text": text}) + "\n" for n, text in enumerate(TEXTS))
     output = tmp_path / "v.parquet"
-    ended = command("embed", "-", "-o", output, "--format", "jsonl", "-m", tiny_model_dir, stdin=lines.encode("utf-8"))
+    ended = embed("-", "-o", output, "--format", "jsonl", "-m", tiny_model_dir, stdin=lines.encode("utf-8"))
     assert ended.code == 0, ended.err
     found = pq.read_table(output)
     assert found["n"].to_pylist() == [str(n) for n in range(6)]
@@ -151,24 +157,24 @@ def test_rows_come_from_stdin_in_json_too(command: Command, tiny_model_dir: Path
 
 
 def test_blocks_change_nothing(
-    command: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path,
+    embed: Command, table: Path, tiny_model_dir: Path, expected: Vectors, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(vector_files, "BLOCK_ROWS", 2)
-    assert command("embed", table, "-o", tmp_path / "v.npy", "-c", "review", "-m", tiny_model_dir).code == 0
+    assert embed(table, "-o", tmp_path / "v.npy", "-c", "review", "-m", tiny_model_dir).code == 0
     np.testing.assert_allclose(np.load(tmp_path / "v.npy"), expected, atol=1e-5)
 
 
-def test_a_table_without_rows_makes_a_file_without_rows(command: Command, tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_a_table_without_rows_makes_a_file_without_rows(embed: Command, tiny_model_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("text\n", "utf-8")
     for name in ("v.npy", "v.parquet"):
-        assert command("embed", tmp_path / "none.csv", "-o", tmp_path / name, "-m", tiny_model_dir).code == 0
+        assert embed(tmp_path / "none.csv", "-o", tmp_path / name, "-m", tiny_model_dir).code == 0
     assert np.load(tmp_path / "v.npy").shape == (0, 128)
     assert len(pq.read_table(tmp_path / "v.parquet")) == 0
 
 
-def test_the_embedded_model_is_the_default(command: Command, table: Path, tmp_path: Path) -> None:
-    assert command("embed", table, "-o", tmp_path / "v.npy", "-c", "review", "-q").code == 0
+def test_the_embedded_model_is_the_default(embed: Command, table: Path, tmp_path: Path) -> None:
+    assert embed(table, "-o", tmp_path / "v.npy", "-c", "review", "-q").code == 0
     assert np.load(tmp_path / "v.npy").shape == (6, 384)
 
 
@@ -188,38 +194,36 @@ def test_the_embedded_model_is_the_default(command: Command, table: Path, tmp_pa
     ],
 )
 def test_what_cannot_be_done_is_refused_before_it_is_begun(
-    command: Command, table: Path, tiny_model_dir: Path, tmp_path: Path, options: list[str], words: list[str]
+    embed: Command, table: Path, tiny_model_dir: Path, tmp_path: Path, options: list[str], words: list[str]
 ) -> None:
     names = {"new": tmp_path / "new", "there": tmp_path / "there.npy"}
     names["there"].write_bytes(b"mine")
     asked = [option.format(**names) for option in options]
     column = [] if "-c" in asked else ["-c", "review"]
-    ended = command("embed", table, "-m", tiny_model_dir, *asked, *column)
+    ended = embed(table, "-m", tiny_model_dir, *asked, *column)
     assert_refused(ended, 2, *(word.format(**names) for word in words))
     assert [file.name for file in tmp_path.iterdir()] == ["there.npy"]
     assert names["there"].read_bytes() == b"mine"
 
 
 def test_a_taken_column_name_and_the_input_as_output_are_refused(
-    command: Command, tiny_model_dir: Path, tmp_path: Path
+    embed: Command, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": ["good"], "vector": [1]}), file)
-    assert_refused(
-        command("embed", file, "-o", tmp_path / "out.parquet", "-m", tiny_model_dir), 2, "'vector'", "--prefix"
-    )
-    assert_refused(command("embed", file, "-o", file, "-m", tiny_model_dir, "--overwrite"), 2, "is the input")
+    assert_refused(embed(file, "-o", tmp_path / "out.parquet", "-m", tiny_model_dir), 2, "'vector'", "--prefix")
+    assert_refused(embed(file, "-o", file, "-m", tiny_model_dir, "--overwrite"), 2, "is the input")
 
 
-def test_an_output_is_replaced_when_asked(command: Command, table: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_an_output_is_replaced_when_asked(embed: Command, table: Path, tiny_model_dir: Path, tmp_path: Path) -> None:
     output = tmp_path / "v.npy"
     output.write_bytes(b"old")
-    assert command("embed", table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--overwrite").code == 0
+    assert embed(table, "-o", output, "-c", "review", "-m", tiny_model_dir, "--overwrite").code == 0
     assert len(np.load(output)) == 6
 
 
 def test_stopped_on_the_way_it_leaves_nothing(
-    command: Command, table: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embed: Command, table: Path, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_files, "BLOCK_ROWS", 2)
     real, calls = Embedder.embed, iter(range(9))
@@ -230,7 +234,7 @@ def test_stopped_on_the_way_it_leaves_nothing(
         return real(self, texts)
 
     monkeypatch.setattr(Embedder, "embed", stop)
-    ended = command("embed", table, "-o", tmp_path / "v.npy", "-c", "review", "-m", tiny_model_dir)
+    ended = embed(table, "-o", tmp_path / "v.npy", "-c", "review", "-m", tiny_model_dir)
     assert ended.code == 130
     assert "v.npy: stopped, and nothing is written; run the same command again" in ended.err
     assert list(tmp_path.iterdir()) == []

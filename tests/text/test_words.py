@@ -56,13 +56,11 @@ def test_every_character_but_white_space_is_in_one_word(text: str) -> None:
     assert inside == {place for place, character in enumerate(text) if not character.isspace()}
 
 
-@given(st.text(alphabet="aB1.'-(), \u2019$@#+é😀中\u200d\u0301"))
-def test_words_that_are_cut_once_stay_as_they_are(text: str) -> None:
-    """Blanks between the words, as in training data, change nothing but what stood alone because of its neighbours."""
+@given(st.text(alphabet='aBü1(),!;:?/"%😀中— \n', max_size=30))
+def test_words_that_stand_apart_already_stay_as_they_are(text: str) -> None:
+    """So training data, words with blanks between them, is cut as it was."""
     words = words_of(text)
-    again = words_of(" ".join(words))
-    assert "".join(again) == "".join(words)
-    assert len(again) >= len(words) or any(character in text for character in "'\u2019.+-@#(")
+    assert words_of(" ".join(words)) == words
 
 
 def test_a_long_run_of_anything_takes_no_time_to_speak_of() -> None:

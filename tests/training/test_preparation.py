@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.tagging_fixtures import TAGS, tagged_rows
 from tests.transfer_fixtures import LABELS, TRAINING, Prepare, config
 from torch import Tensor, nn
 
+from polarbert.data.dataset import LabelledText
+from polarbert.data.questions import Question
 from polarbert.errors import BundleError, TrainingError
-from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
+from polarbert.model import (
+    BertConfig,
+    BertEncoder,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from polarbert.model.heads import BertWithHead
 from polarbert.text import WordPieceTokenizer
 from polarbert.training.base import Base
 from polarbert.training.distillation import evenly
 from polarbert.training.loop import Task, train
-from polarbert.training.preparation import check_transfer, keep_layers, prepare_model, shrink
+from polarbert.training.preparation import check_transfer, keep_layers, prepare_model, shrink, with_help
+from polarbert.training.question_answering import QuestionAnsweringTask, encode_questions
 from polarbert.training.run import RunDirectory
+from polarbert.training.settings import TrainSettings
+from polarbert.training.tagging import TaggingTask, encode_tagged
 from polarbert.training.transfer import TransferSettings
 
 pytest_plugins = ["tests.transfer_fixtures"]
@@ -103,6 +116,58 @@ def test_broken_off_and_resumed_it_ends_in_the_same_weights(
     found = BertForSequenceClassification.from_pretrained(tmp_path / "whole" / "best")
     assert found(torch.tensor([[101, 500, 102]])).logits.shape == (1, 3)
     assert not [name for name in found.state_dict() if "helper" in name]
+
+
+def tagging(base: Base, training: TrainSettings) -> tuple[BertWithHead, Task[Any]]:
+    learned = encode_tagged(tagged_rows(30, 1), base.tokenizer, 64).examples
+    network = BertForTokenClassification.from_encoder(base.path, TAGS)
+    return network, TaggingTask(learned, {"dev": learned[:8]}, TAGS, base.tokenizer, training)
+
+
+def answering(base: Base, training: TrainSettings) -> tuple[BertWithHead, Task[Any]]:
+    texts = [f"the hotel was {word} and the food so so" for word in ("good", "bad", "great", "awful", "nice")]
+    rows: list[LabelledText] = [
+        Question(text, 0, row, {}, None, "how was the hotel", str(row), ((text.split()[3], 14),), False)
+        for row, text in enumerate(texts * 6, 1)
+    ]
+    found = encode_questions(rows, base.tokenizer, 64, 16)
+    judged = {"dev": found.judged[:5]}
+    parts = found.examples, {"dev": found.examples[:5]}, 2, base.tokenizer, training
+    return BertForQuestionAnswering.from_encoder(base.path, ["start", "end"]), QuestionAnsweringTask(*parts, judged)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"frozen": True, "layers": "mix", "layer_count": 5},
+        {"layers": "concat", "layer_count": 2, "layer_decay": 0.9, "unfreeze": 0.5, "auxiliary_lm": 0.3},
+        {"keep_layers": 2, "auxiliary_lm": 0.3},
+    ],
+    ids=["frozen", "trained", "kept"],
+)
+@pytest.mark.parametrize("kind", [tagging, answering])
+def test_every_kind_of_task_learns_with_them(
+    kind: Callable[[Base, TrainSettings], tuple[BertWithHead, Task[Any]]],
+    options: dict[str, Any],
+    four_layers: Path,
+    tmp_path: Path,
+) -> None:
+    training = replace(TRAINING, steps=6, learning_rate=1e-2, evaluations=1)
+    base, transfer = Base.open(four_layers), TransferSettings(**options)
+    torch.manual_seed(4)
+    network, task = kind(base, training)
+    model, helped = with_help(prepare_model(network, transfer), task, transfer, base, seed=1)
+    run = RunDirectory(tmp_path)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    train(model, helped, training, run, quiet=True, transfer=transfer)
+    again = type(network).from_pretrained(run.best)
+    network.eval()
+    ids = torch.tensor([[101, 500, 501, 102]])
+    assert torch.equal(again(ids).logits, network(ids).logits)
+    moved = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert f"{network.head_name}.weight" in moved
+    assert any(name.startswith("bert.layers.") for name in moved) == ("frozen" not in options)
+    assert any(name.startswith("bert.mix.") for name in moved) == ("layers" in options)
 
 
 def test_resuming_with_another_option_is_refused(prepare: Prepare, tmp_path: Path) -> None:

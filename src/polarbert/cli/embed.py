@@ -81,7 +81,7 @@ def embed(
         opener = _opener(suffix, kind, source, rows, name, embedder, prefix)
         started = time.monotonic()
         stopped = f"{output}: stopped, and nothing is written; run the same command again"
-        with told_how_to_go_on(lambda: stopped), ScoreProgress(source, 0, quiet, rows.count) as progress:
+        with told_how_to_go_on(lambda: stopped), ScoreProgress(source, 0, quiet, rows.count, "reading") as progress:
             totals = embed_table(embedder, rows, output, opener, progress.update)
     seconds = time.monotonic() - started
     about = {"dimensions": embedder.dimensions, "layers": embedder.layers, "pool": pool, "combine": combine}

@@ -22,10 +22,14 @@ class ScoreProgress:
         earlier: rows done by earlier runs.
         quiet: show nothing.
         count: rows in all, for a format that says so and is not read from front to back.
+        doing: what the bar says is done.
     """
 
-    def __init__(self, source: BinaryIO, earlier: int, quiet: bool, count: int | None = None) -> None:
+    def __init__(
+        self, source: BinaryIO, earlier: int, quiet: bool, count: int | None = None, doing: str = "scoring"
+    ) -> None:
         self._source = source
+        self._doing = doing
         self._count = count
         self._earlier = earlier
         self._quiet = quiet
@@ -36,7 +40,7 @@ class ScoreProgress:
     def __enter__(self) -> Self:
         console = Console(stderr=True)
         if not self._quiet and console.is_terminal:
-            columns = (TextColumn("scoring"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+            columns = (TextColumn(self._doing), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
             self._task = self._bar.add_task("", total=self._size)
             self._bar.start()

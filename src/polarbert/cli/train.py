@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,7 @@ def train(
     target_accuracy: Annotated[
         float | None, typer.Option(help="Share of right answers among those not unsure; 0.95 unless given.")
     ] = None,
+    teacher: Annotated[str | None, typer.Option(help="A model to learn from as well: a directory or a Hub id.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False,
     trial: Annotated[bool, typer.Option("--trial", help="Run every step on a few rows, in under a minute.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -92,6 +94,8 @@ def train(
     if splits is not None and split_column is not None:
         raise UsageError("--splits and --split-column both say what the parts are; give one of them")
     settings = _settings(config, task, seed, target_accuracy, trial, device, threads)
+    if teacher is not None:
+        settings = replace(settings, transfer=replace(settings.transfer, teacher=teacher))
     check_folder(output, resume)
     keep = [] if split_column is None else [split_column]
     source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding)

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from polarbert.export.mixing import mixed
 from polarbert.model.config import BertConfig
 
 OPSET = 20  # the first with Gelu
@@ -217,10 +218,11 @@ def build_graph(
         (B, T, labels) with `of_pieces`.
     """
     builder = GraphBuilder(ranges or {})
-    x = _embeddings(builder, config, weights)
+    states = [_embeddings(builder, config, weights)]
     mask = _mask(builder)
     for number in range(config.num_hidden_layers):
-        x = _layer(builder, config, weights, number, x, mask)
+        states.append(_layer(builder, config, weights, number, states[-1], mask))
+    x = mixed(builder, config, weights, states)
     if of_pieces:
         _piece_head(builder, weights, head, len(labels), x)
     else:
