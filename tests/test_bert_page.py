@@ -22,9 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoTokenizer
 
 import polarbert.model
-from polarbert.bundle import Bundle, resolve
+from polarbert.bundle import TASKS, Bundle, resolve
 from polarbert.cli.info import PRESETS
 from polarbert.model import BertConfig, BertEncoder
+from polarbert.model.kinds import head_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -158,11 +159,11 @@ def test_heads_look_where_the_page_says() -> None:
     assert set(strongest) - {"[CLS]"} == {"bright", "lamp", "switch", "not", "reliable"}
 
 
-def test_tasks_that_are_said_to_be_missing_are_missing() -> None:
-    rows = re.findall(r"^\|.*\| `(BertFor\w+)` \| (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
-    assert len(rows) == 4
-    for name, state in rows:
-        assert hasattr(polarbert.model, name) == (state != "not yet"), f"say what {name} can do in this version"
+def test_each_task_of_the_page_can_be_trained_with_the_layer_that_it_names() -> None:
+    rows = re.findall(r"^\|.*\| `(BertFor\w+)` \| `--task (.+) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    named = [(task, name) for name, tasks in rows for task in re.findall(r"\w+", tasks)]
+    assert sorted(task for task, _ in named) == sorted(TASKS)
+    assert all(head_of(task) is getattr(polarbert.model, name) for task, name in named)
 
 
 def test_numbers_in_the_text_are_those_of_the_files() -> None:

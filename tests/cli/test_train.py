@@ -344,7 +344,7 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
         "typo.toml: unknown key 'epoch' in [training]. Did you mean 'epochs'?",
     ),
     ("value of another type", ["--config", "type.toml"], 2, "type.toml: training.seed must be a whole number"),
-    ("unknown task", ["--task", "sorcery"], 2, "task must be sentiment or classification, not 'sorcery'"),
+    ("unknown task", ["--task", "sorcery"], 2, "tagging or qa, not 'sorcery'"),
     ("unknown device", ["--device", "tpu"], 2, "device must be auto, cpu, cuda, not 'tpu'"),
     ("target out of range", ["--target-accuracy", "2"], 2, "target_accuracy must be in (0, 1), not 2.0"),
     ("negative seed", ["--seed", "-1"], 2, "--seed"),

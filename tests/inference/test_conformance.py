@@ -155,8 +155,8 @@ def test_no_texts_give_no_answers(loaded: Loaded, contestant: Contestant) -> Non
 
 @each
 def test_pairs_are_read_as_two_segments(loaded: Loaded, contestant: Contestant) -> None:
-    firsts, seconds = ["the app is great", "bad", "", "so okay"], ["really", None, "sad", "good " * 100]
-    ours, exact = (chances(loaded[which].predict(firsts, pairs=seconds)) for which in (contestant, REFERENCE))
+    asked = [("the app is great", "really"), ("bad", ""), ("", "sad"), ("so okay", "good " * 100)]
+    ours, exact = (chances(loaded[which].answer(asked)) for which in (contestant, REFERENCE))
     limit = BETWEEN[contestant.kind] if contestant.kind != "int8" else 0.03  # unlike what its ranges were taken from
     np.testing.assert_allclose(ours, exact, atol=limit)
 

@@ -69,7 +69,7 @@ def test_what_is_named_changes_and_the_rest_stays(tmp_path: Path) -> None:
         ("[labels]\n5 = 1", "labels.5 must be a text in quotes, not 1"),
         ("shares = [0.8, 0.1, 0.2]", "settings: shares must be above 0 (the test part may be 0) and sum to 1"),
         ("target_accuracy = 1.0", "settings: target_accuracy must be in (0, 1), not 1.0"),
-        ("task = 'sorcery'", "settings: task must be sentiment or classification, not 'sorcery'"),
+        ("task = 'sorcery'", "settings: task must be sentiment, classification, pair, regression, tagging or qa, not"),
         ("device = 'tpu'", "settings: device must be auto, cpu, cuda, not 'tpu'"),
         ("max_pieces = 2", "settings: max_pieces must be 8 or more, not 2"),
         ("[training]\nepochs = -1", "settings: epochs must be above 0, not -1.0"),

@@ -217,7 +217,7 @@ def test_the_hub_reads_the_header_of_the_card(made: FineTuneResult) -> None:
 
     data = ModelCard.load(made.path / "README.md").data
     assert data.library_name == "transformers"
-    assert [result.metric_type for result in data.eval_results or []] == ["accuracy", "f1"]
+    assert [result.metric_type for result in data.eval_results or []] == ["accuracy", "f1", "recall"]
 
 
 def test_leaks_of_given_parts_are_told_and_stay_on_the_card(make: Make) -> None:

@@ -18,6 +18,16 @@ from polarbert.training.recipe import FineTuneSettings
 
 EMBEDDED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_NOTES = 12
+_METRICS = {  # as the Hub calls them
+    "macro-F1": "f1",
+    "entity F1": "f1",
+    "answer F1": "f1",
+    "F1": "f1",
+    "macro-recall": "recall",
+    "Pearson": "pearsonr",
+    "Spearman": "spearmanr",
+    "mean error": "mae",
+}
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ def _model_index(facts: CardFacts, evaluation: Judgement) -> Iterator[str]:
     yield f"    dataset: {{name: {data}, type: {data}, split: test}}"
     yield "    metrics:"
     for name, estimate in evaluation.headline().items():
-        kind = "accuracy" if name == "accuracy" else "f1" if name.endswith("F1") else name.lower().replace(" ", "_")
+        kind = _METRICS.get(name, name.lower().replace(" ", "_"))
         yield f"    - {{type: {kind}, name: {name}, value: {estimate.value:.4f}}}"
 
 

@@ -338,7 +338,7 @@ EXPORT = [
     ),
     Refusal("output where nothing can be", [*X, "model", "-o", "/proc/out"], 1, "/proc/out: cannot be", "run the same"),
     Refusal(
-        "unknown task", [*X, "model", "--task", "sorcery"], 2, "--task is 'sorcery'", "sentiment or classification"
+        "unknown task", [*X, "model", "--task", "sorcery"], 2, "--task is 'sorcery'", "tagging or qa"
     ),
     Refusal("narrow window", [*X, "model", "--window", "3"], 2, "--window", "polarbert export -h"),
     Refusal(
