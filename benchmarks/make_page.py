@@ -16,6 +16,7 @@ from typing import Any
 import page_engines
 import page_million
 import page_pretraining
+import page_tasks
 import page_training
 from chart import bar_chart
 from common import RESULTS, ROOT
@@ -364,6 +365,13 @@ SECTIONS = {
         "Dropout and memory in fine-tuning",
         "python benchmarks/training.py --ablation",
         page_training.ablation,
+    ),
+    "tasks": Section(
+        "The kinds of task",
+        "python benchmarks/tasks.py",
+        page_tasks.section,
+        page_tasks.goals,
+        ((page_tasks.CHART, page_tasks.chart),),
     ),
     "pretraining": Section(
         "Pre-training",

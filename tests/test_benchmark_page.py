@@ -27,6 +27,7 @@ import make_page
 import million
 import page_engines
 import page_pretraining
+import page_tasks
 import score
 import training
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
@@ -135,6 +136,7 @@ def invented_results() -> dict[str, dict[str, Any]]:
             "tokens": 66_000,
             "contestants": {name: trained(3000.0, 3.0, 1.5) for name in training.WITHOUT},
         },
+        "tasks": invented_tasks(),
         "pretraining": about("pretraining")
         | {
             "threads": 2,
@@ -174,6 +176,37 @@ def invented_results() -> dict[str, dict[str, Any]]:
             "threads": 2,
             "paper_pieces": 131_072_000_000,
             "runs": {"base, pretraining": large_run() | {"paper_years": 9.5}, "base, fine-tuning": large_run()},
+        },
+    }
+
+
+def invented_tasks() -> dict[str, Any]:
+    speeds = {"polarbert, int8": 450.0, "transformers, batch 1": 100.0, "transformers, batch 16": 90.0}
+    answered = {
+        name: {
+            "seconds": common.summary([400 / speed]),
+            "texts_per_second": speed,
+            "ratio": common.summary([speed / 100]),
+            "score": 0.875,
+        }
+        for name, speed in speeds.items()
+    }
+    rows = {"rows": 1000, "tokens": 30_000}
+    trained_by = {page_tasks.OURS: trained(3000.0, 3.0, 3.0), page_tasks.DEFAULTS: trained(1000.0, 1.0, 1.0)}
+    sets = (("SICK", "pairs", "accuracy"), ("SQuAD", "answers in passages", "answer F1"))
+    return about("tasks") | {
+        "model": "the embedded model",
+        "threads": 2,
+        "device": "cpu",
+        "rounds": 3,
+        "tasks": {
+            title.lower(): {
+                "title": title,
+                "kind": kind,
+                "training": {name: copy.deepcopy(figures) | rows for name, figures in trained_by.items()},
+                "scoring": {"precision": "int8", "measure": measure, "texts": 400, "contestants": answered},
+            }
+            for title, kind, measure in sets
         },
     }
 
@@ -298,6 +331,7 @@ def test_a_goal_that_is_met_is_no_news() -> None:
         (("engines", "mixes", "reviews", "contestants", "openvino", "ratio", "median"), 4.49, "4.49 times"),
         (("training", "contestants", "polarbert", "times_defaults", "median"), 1.49, "1.49 times"),
         (("training", "contestants", "polarbert", "times_grouped", "median"), 0.99, "0.99 times"),
+        (("tasks", "tasks", "squad", "training", "polarbert", "times_defaults", "median"), 1.49, "1.49 times"),
         (("pretraining", "contestants", "polarbert", "times_defaults", "median"), 1.99, "1.99 times"),
         (("pretraining", "contestants", page_pretraining.OURS_SMALL, "peak_bytes", "median"), 901e6, "901 MB"),
         (
@@ -373,7 +407,7 @@ def test_a_busy_machine_is_said() -> None:
 
 def test_every_row_of_a_table_has_its_columns() -> None:
     tables = re.findall(r"(?:^\|.*\n)+", make_page.page(invented_results()), re.MULTILINE)
-    assert len(tables) == 21
+    assert len(tables) == 23
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
 

@@ -35,8 +35,12 @@ def main() -> None:
     results = json.loads(RESULTS.read_text("utf-8"))
     found = {PAGE: figures(results), ADAPT_PAGE: adapted(json.loads(ADAPT_RESULTS.read_text("utf-8")))}
     for page, part in found.items():
-        write_whole(page, BLOCK.sub(lambda _, part=part: part, page.read_text("utf-8")).encode("utf-8"))
+        write_whole(page, _with_results(page.read_text("utf-8"), part).encode("utf-8"))
     write_whole(PICTURE, draw(results).encode("utf-8"))
+
+
+def _with_results(page: str, part: str) -> str:
+    return BLOCK.sub(lambda _: part, page)
 
 
 def figures(results: dict[str, Any]) -> str:

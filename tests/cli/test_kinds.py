@@ -118,7 +118,9 @@ def test_a_pair_is_judged_by_both_texts(paired: Path, command: Command) -> None:
     outcome = command("predict", "-m", paired, "the app was great", "so bad", "--pair", "my book was awful", "--json")
     said = [json.loads(line)["probabilities"] for line in outcome.out.splitlines()]
     assert said[0] == one.probabilities
-    assert len(said) == 2
+    assert [json.loads(line)["pair"] for line in outcome.out.splitlines()] == ["my book was awful"] * 2
+    shown = command("predict", "-m", paired, "the app was great", "--pair", "my book was awful").out
+    assert shown.rstrip().endswith("the app was great | my book was awful")
 
 
 def test_pairs_are_scored_and_evaluated_by_two_columns(

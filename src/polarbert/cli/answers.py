@@ -11,10 +11,16 @@ from polarbert.inference.classifier import Rating
 from polarbert.inference.prediction import Prediction
 
 if TYPE_CHECKING:
+    from polarbert.bundle import Bundle
     from polarbert.inference.answerer import Answer
     from polarbert.inference.tagger import Tagging
 
 COLOURS = {"negative": typer.colors.RED, "neutral": typer.colors.YELLOW, "positive": typer.colors.GREEN}
+
+
+def second_option(bundle: Bundle) -> str | None:
+    """The option of `polarbert predict` that gives the second text; None where a model reads one."""
+    return "--context" if bundle.task == "qa" else "--pair" if bundle.reads_pairs else None
 
 
 def answer_line(text: str, answer: Any) -> str:

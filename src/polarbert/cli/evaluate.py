@@ -100,7 +100,8 @@ def evaluate(
     source = Source(data, text_column, label_column, pair_column, columns, kind, delimiter, encoding)
     dataset = _read(source, bundle, mapping)
     predictor = load_predictor(bundle, threads, engine, device)
-    with ScoreProgress(io.BytesIO(), 0, quiet, len(set(dataset.topics))) as progress:
+    count = len(set(dataset.topics)) if bundle.task in CLASS_TASKS else len(dataset.rows)
+    with ScoreProgress(io.BytesIO(), 0, quiet, count) as progress:
 
         def show(done: int, _all: int) -> None:
             progress.update(done)

@@ -9,18 +9,18 @@ from typing import Annotated
 
 import typer
 
-from polarbert.bundle import TASKS
+from polarbert.bundle import MANIFEST, MAX_JSON_BYTES, TASKS, Bundle
 from polarbert.cli.labelled import input_columns
 from polarbert.cli.options import Encoding, Format, Json, PairColumn, Quiet, emit, note
 from polarbert.data.tables import open_table, table_format
-from polarbert.errors import DataError, MissingExtraError, UsageError
-from polarbert.files import reason
+from polarbert.errors import BundleError, DataError, MissingExtraError, UsageError
+from polarbert.files import read_bounded, reason
 
 MAX_TEXTS = 4000
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A trained classifier in the Hugging Face layout.", metavar="DIR")],
+    source: Annotated[Path, typer.Argument(help="A trained network in the Hugging Face layout.", metavar="DIR")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The bundle; DIR itself unless given.")] = None,
     texts: Annotated[
         Path | None, typer.Option(help="A table with texts like those to be scored; ours unless given.")
@@ -28,7 +28,10 @@ def export(
     text_column: Annotated[str, typer.Option("--text-column", "-c", help="The column with the texts.")] = "text",
     kind: Format = None,
     encoding: Encoding = None,
-    task: Annotated[str, typer.Option(help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}.")] = "classification",
+    task: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}; what DIR says it is for unless given."),
+    ] = None,
     pair_column: PairColumn = None,
     window: Annotated[int, typer.Option(help="Most word pieces read at once.", min=16)] = 512,
     as_json: Json = False,
@@ -45,13 +48,15 @@ def export(
     from polarbert.export.bundling import ExportOptions, export_bundle
     from polarbert.export.texts import own_pairs, own_texts
 
-    if task not in TASKS:
+    if task is not None and task not in TASKS:
         raise UsageError(f"--task is {task!r}; it can be {', '.join(TASKS[:-1])} or {TASKS[-1]}")
     if not source.is_dir():
         raise UsageError(f"{source}: no such directory; name the one that holds the trained model")
     if output is not None and (output.is_symlink() or output.exists()) and not output.is_dir():
         raise UsageError(f"{output}: is no directory; name another with -o")
-    reads_pairs = task in ("pair", "qa") or (task == "regression" and pair_column is not None)
+    known, traits = _made_for(source)
+    task, traits = task or known, traits if task in (None, known) else ()
+    reads_pairs = task in ("pair", "qa") or (task == "regression" and (pair_column is not None or "pairs" in traits))
     columns = input_columns(task, reads_pairs, text_column, pair_column)
     if texts is not None:
         found = _read_inputs(texts, columns, kind, encoding, quiet)
@@ -59,12 +64,33 @@ def export(
         found = own_pairs() if reads_pairs else [(text, None) for text in own_texts()]
     if task == "qa":  # the predictor takes the question first
         found = [(second or "", first) for first, second in found]
-    traits = ("pairs",) if task == "regression" and reads_pairs else ()
+    if task == "regression" and reads_pairs:
+        traits = ("pairs",)
     options = ExportOptions(task=task, traits=traits, window=window, overlap=min(64, window // 4))
     report = export_bundle(source, output or source, found, options=options, note=lambda line: note(line, quiet))
     if as_json:
         emit(json.dumps(report.to_dict()))
     note(f"{report.path}: scores in {report.precision}", quiet)
+
+
+def _made_for(source: Path) -> tuple[str, tuple[str, ...]]:
+    """The task and the traits of a bundle; of another directory, the task that its kind of network is for."""
+    from polarbert.model.kinds import HEADS
+
+    if (source / MANIFEST).is_file():
+        try:
+            bundle = Bundle.open(source)
+        except BundleError:  # a damaged one is exported anew
+            pass
+        else:
+            return bundle.task, bundle.traits
+    try:
+        config = json.loads(read_bounded(source / "config.json", MAX_JSON_BYTES, BundleError))
+        classes = config["architectures"]
+        found = [task for task in ("tagging", "qa") if HEADS[task].__name__ in classes]
+    except (BundleError, OSError, ValueError, LookupError, TypeError, RecursionError):  # the export says what is wrong
+        found = []
+    return (found or ["classification"])[0], ()
 
 
 def _read_inputs(

@@ -71,6 +71,6 @@ def _answers() -> Callable[..., Any]:
 
 JUDGES = {
     "regression": Judge(_ratings, {}),
-    "tagging": Judge(_taggings, {"labels": "mapping"}),
+    "tagging": Judge(_taggings, {"labels": "mapping", "min_confidence": "unsure_below"}),
     "qa": Judge(_answers, {"by": "by", "min_confidence": "unsure_below"}),
 }

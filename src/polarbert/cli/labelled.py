@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from polarbert.data.dataset import Dataset, read_labelled
 from polarbert.data.labels import LabelMap
 from polarbert.data.questions import read_questions
 from polarbert.data.rated import read_rated
-from polarbert.data.tagged import read_tagged
+from polarbert.data.tables import FORMATS
+from polarbert.data.tagged import CONLL_SUFFIXES, read_tagged
 from polarbert.errors import UsageError
 
 PAIR_COLUMN, QUESTION_COLUMN, CONTEXT_COLUMN = "text_pair", "question", "context"
 TAGGED = {"text": "tokens", "label": "tags"}  # what the columns are called where they hold lists, unless asked for
+# What a file of such a name holds, and the task it is for.
+HOLDS = {**dict.fromkeys(CONLL_SUFFIXES, ("tagged words", "tagging")), ".json": ("questions", "qa")}
 
 
 def input_columns(task: str, reads_pairs: bool, text_column: str, pair_column: str | None) -> tuple[str, str | None]:
@@ -67,6 +71,8 @@ class Source:
             UsageError: when an option is of no use for the task, or there is no such file or column.
             DataError: when no row can be used.
         """
+        if self.kind is None:
+            self._refuse_other_task(task)
         if task in ("tagging", "qa"):
             return self._of_words(task)
         if task == "regression":
@@ -81,6 +87,18 @@ class Source:
             )
         return self._labelled(task, None, label_map)
 
+    def _refuse_other_task(self, task: str | None) -> None:
+        """Say so where the name of the file tells that it is for another task."""
+        suffix = Path(self.path).suffix.lower()
+        what, suited = HOLDS.get(suffix, ("", task))
+        if suffix in FORMATS or suited == task or not Path(self.path).is_file():
+            return
+        table = "" if task == "qa" else "; if it is a table, say so with --format"
+        raise UsageError(
+            f"{self.path}: by its name it holds {what}, and the task is {task or 'classification'}. Train with "
+            f"--task {suited}, judge with a model for {suited}{table}"
+        )
+
     def _of_words(self, task: str) -> Dataset:
         """Tagged words, or answers, of a file that is no table of texts and labels."""
         given = {"--split-column": self.keep, "--pair-column": self.pair_column, "--delimiter": self.delimiter}
@@ -89,6 +107,11 @@ class Source:
         if task == "qa":
             if self.kind is not None or self.encoding is not None:
                 raise UsageError("--format and --encoding are for tables; questions are JSON or JSONL in UTF-8")
+            if (self.text_column, self.label_column) != ("text", "label"):
+                raise UsageError(
+                    "--text-column and --label-column are for tables; questions are read by the names that SQuAD has. "
+                    "Leave them out"
+                )
             return read_questions(self.path)
         columns = (self.text_column, self.label_column)
         tokens, tags = (TAGGED.get(name, name) for name in columns)

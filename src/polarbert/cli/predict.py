@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Annotated, Any
 
 import typer
 
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.answers import answer_line
+from polarbert.cli.answers import answer_line, second_option
 from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit
 from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
@@ -53,8 +54,11 @@ def predict(
     seconds = _seconds(bundle, len(texts or ()), pair or [], context)
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     for block in [texts] if texts else stdin_blocks():
-        answers = _answers(predictor, block, seconds)
-        emit("\n".join(_json(t, a) if as_json else answer_line(t, a) for t, a in zip(block, answers, strict=True)))
+        others = seconds * len(block) if len(seconds) == 1 else seconds
+        answers = _answers(predictor, block, others)
+        asked = [_asked(bundle, *given) for given in zip_longest(block, others)]
+        line = _json if as_json else _line
+        emit("\n".join(line(one, answer) for one, answer in zip(asked, answers, strict=True)))
 
 
 def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -> list[str]:
@@ -63,7 +67,7 @@ def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -
     Raises:
         UsageError: when the model needs others, or none.
     """
-    needed = "--context" if bundle.task == "qa" else "--pair" if bundle.reads_pairs else None
+    needed = second_option(bundle)
     given = {"--pair": pair, "--context": [] if context is None else [context]}
     for name, values in given.items():
         if values and name != needed:
@@ -78,13 +82,16 @@ def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -
     return given[needed]
 
 
-def _answers(predictor: Any, block: list[str], seconds: list[str]) -> list[Any]:
-    if not seconds:
-        found: list[Any] = predictor.predict(block)
-        return found
-    others = seconds * len(block) if len(seconds) == 1 else seconds
-    answers: list[Any] = predictor.predict(block, others)  # of a model of questions: questions, contexts
+def _answers(predictor: Any, block: list[str], others: list[str]) -> list[Any]:
+    answers: list[Any] = predictor.predict(block, others) if others else predictor.predict(block)
     return answers
+
+
+def _asked(bundle: Bundle, text: str, other: str | None) -> dict[str, str]:
+    """What is asked, by name; a passage is left out, which may be long and is the same for all questions."""
+    if bundle.task == "qa":  # the text of such an answer is another one
+        return {"question": text}
+    return {"text": text} if other is None else {"text": text, "pair": other}
 
 
 def stdin_blocks() -> Iterator[list[str]]:
@@ -129,5 +136,9 @@ def _decoded(line: bytes, number: int) -> str:
         ) from error
 
 
-def _json(text: str, answer: Any) -> str:
-    return json.dumps({"text": text, **answer.to_dict()}, ensure_ascii=False)
+def _line(asked: dict[str, str], answer: Any) -> str:
+    return answer_line(" | ".join(asked.values()), answer)
+
+
+def _json(asked: dict[str, str], answer: Any) -> str:
+    return json.dumps({**asked, **answer.to_dict()}, ensure_ascii=False)

@@ -173,7 +173,7 @@ def _about_input(name: str) -> dict[str, object]:
 
 
 def _summary(output: str, totals: dict[str, int], rows: int, seconds: float) -> str:
-    labels = [f"{n.removeprefix('label:')} {c:,}" for n, c in sorted(totals.items()) if n not in COUNTED]
+    labels = [f"{n.split(':', 1)[-1]} {c:,}" for n, c in sorted(totals.items()) if n not in COUNTED]
     pieces, unknown = totals.get("computed_pieces", 0), totals.get("unknown_pieces", 0)
     parts = [
         f"{output}: {totals.get('rows', 0):,} rows{': ' if labels else ''}{', '.join(labels)}",

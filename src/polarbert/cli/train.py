@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polarbert.bundle import TASKS
+from polarbert.bundle import TASKS, Bundle
+from polarbert.cli.answers import second_option
 from polarbert.cli.labelled import Source
 from polarbert.cli.options import (
     Encoding,
@@ -109,9 +110,9 @@ def train(
     with told_how_to_go_on(lambda: f"{output}: stopped; the same command {again} goes on {_kept(output)}"):
         result = tuning.run(resume)
     _report(result, as_json, quiet)
-    note(
-        f'{output}: done in {duration(time.monotonic() - started)}. Use it: polarbert predict -m {output} "..."', quiet
-    )
+    second = second_option(Bundle.open(result.path))
+    use = f'polarbert predict -m {output} "..."' + ("" if second is None else f' {second} "..."')
+    note(f"{output}: done in {duration(time.monotonic() - started)}. Use it: {use}", quiet)
 
 
 def _settings(

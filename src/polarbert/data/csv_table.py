@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -118,7 +119,13 @@ class CsvTable:
         cells = list(row.cells)
         width = len(self.columns)
         padded = cells[:width] + [""] * (width - len(cells))
-        return self._format([*padded, *(_csv_cell(value) for value in added.values()), *cells[width:]])
+        return self._format([*padded, *(self._cell(value) for value in added.values()), *cells[width:]])
+
+    def _cell(self, value: object) -> str:
+        """An added cell; a list as JSON, escaped where the encoding may lack a character of it."""
+        if isinstance(value, list):
+            return json.dumps(value, ensure_ascii=not self._source.encoding.codec.startswith("utf"))
+        return _csv_cell(value)
 
     def read_back(self, output: BinaryIO, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """The added columns of each row of an output, as text."""

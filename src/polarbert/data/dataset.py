@@ -205,7 +205,8 @@ def read_rows(
     columns = [text_column, label_column, *([] if pair_column is None else [pair_column])]
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
-        raise UsageError(f"{name}: the texts and the labels cannot both be in the column {twice!r}; name another")
+        both = "first and second texts" if twice == text_column == pair_column else "the texts and the labels"
+        raise UsageError(f"{name}: {both} cannot both be in the column {twice!r}; name another")
     with ExitStack() as opened:
         stream = opened.enter_context(open_input(path))
         format_name = table_format(str(path), kind)

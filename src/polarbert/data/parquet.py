@@ -144,7 +144,7 @@ class ParquetTable:
 
     def _assemble(self, types: Mapping[str, type], answers: BinaryIO, out: BinaryIO) -> None:
         pa = self._pa
-        kinds = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+        kinds = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_(), list: pa.string()}
         fields = [pa.field(name, kinds[kind]) for name, kind in types.items()]
         schema = pa.schema([*self._schema, *fields], metadata=self._schema.metadata)
         writer = self._pq.ParquetWriter(out, schema, compression=self._compression())
@@ -177,7 +177,7 @@ class ParquetTable:
                 table = self._pa.Table.from_batches([batch])
                 records = [json.loads(line) for line in islice(answers, batch.num_rows)]
                 for field in fields:
-                    values = self._pa.array([record[field.name] for record in records], field.type)
+                    values = self._pa.array([_flat(record[field.name]) for record in records], field.type)
                     table = table.append_column(field, values)
                 yield table.replace_schema_metadata(self._schema.metadata)
             if next(answers, None) is not None:
@@ -189,6 +189,11 @@ class ParquetTable:
             return "snappy"
         name = str(metadata.row_group(0).column(0).compression).lower()
         return {"uncompressed": "none", "lzo": "snappy"}.get(name, name)
+
+
+def _flat(value: Any) -> Any:
+    """The value; a list as its JSON."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -286,7 +286,7 @@ def _records(stream: BinaryIO, name: str, lines: bool) -> Iterator[_Record]:
     while first and not first.strip():
         first, number = stream.readline(MAX_BYTES + 1), number + 1
     if not first:
-        raise DataError(f"{name}: is empty")
+        raise DataError(f"{name}: is empty; name a file that holds questions")
     if lines or _is_row(first):
         yield from _line_records(first, number, stream)
         return

@@ -81,7 +81,7 @@ class Table(Protocol):
         """What makes the output out of all that `header` and `line` wrote; None where that is the output.
 
         Args:
-            types: name and type (str, float, int or bool) of each added column.
+            types: name and type (str, float, int, bool or list) of each added column.
         """
 
 

@@ -275,7 +275,7 @@ class _Found:
             raise DataError(f"{self._name}: has no texts")
         if not self._rows:
             reasons = "; ".join(f"{why}: {count:,}" for why, count in self._skipped.items())
-            notes = "".join(f". {note[0].upper()}{note[1:]}" for note in self._notes)
+            notes = "".join(f". {note if note.startswith(self._name) else _sentence(note)}" for note in self._notes)
             raise DataError(f"{self._name}: none of its {self._count:,} texts can be used ({reasons}){notes}")
         if not self._recognised:
             raise DataError(
@@ -369,6 +369,10 @@ def _parsed(cell: str) -> Any:
         return json.loads(cell)
     except (ValueError, RecursionError):
         return cell
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -28,7 +29,10 @@ class Columns(ABC, Generic[Answer]):
 
     @abstractmethod
     def answered(self) -> dict[str, type]:
-        """Name and type (str, float, int or bool) of each column that holds the answer."""
+        """Name and type (str, float, int, bool or list) of each column that holds the answer.
+
+        A list is written as JSON has it, in CSV and Parquet as its text.
+        """
 
     @abstractmethod
     def cells_of(self, answer: Answer) -> Sequence[object]:
@@ -109,4 +113,6 @@ def _typed(value: Any, kind: type) -> Any:
         return "" if kind is str and value == "" else None
     if kind is bool:
         return value is True or value == "true"
+    if kind is list:
+        return json.loads(value) if isinstance(value, str) else value
     return kind(value)

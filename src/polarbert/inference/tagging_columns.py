@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from polarbert.inference.columns import Cells, Columns
@@ -10,21 +9,21 @@ from polarbert.inference.tagger import Tagging
 
 
 class TaggingColumns(Columns[Tagging]):
-    """The entities as a JSON list, how many they are, and whether one of them is unsure."""
+    """The entities as a list, how many they are, and whether one of them is unsure."""
 
     def answered(self) -> dict[str, type]:
         """See `Columns.answered`."""
-        return {"entities": str, "n_entities": int, "unsure": bool}
+        return {"entities": list, "n_entities": int, "unsure": bool}
 
     def cells_of(self, answer: Tagging) -> Sequence[object]:
         """See `Columns.cells_of`."""
         entities = answer.to_dict()["entities"]
-        said = [json.dumps(entities, ensure_ascii=False), len(entities), any(one["unsure"] for one in entities)]
+        said = [entities, len(entities), any(one["unsure"] for one in entities)]
         return [*said, answer.n_tokens, answer.n_windows]
 
     def tally(self, cells: Cells) -> Iterator[str]:
         """The types of the entities, and whether one is unsure."""
-        for entity in json.loads(cells[0]):
+        for entity in cells[0]:
             yield f"entity:{entity['type']}"
         if cells[2]:
             yield "unsure"

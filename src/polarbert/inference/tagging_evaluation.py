@@ -150,6 +150,7 @@ def evaluate_tagging(
     dataset: Dataset,
     mapping: Mapping[str, str] | None = None,
     *,
+    unsure_below: float | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> TaggingEvaluation:
     """Run a tagger on tagged texts and judge its entities.
@@ -160,6 +161,7 @@ def evaluate_tagging(
         model: as `polarbert.load` gives it.
         dataset: texts the model was not trained on, as `polarbert.data.tagged.read_tagged` gives them.
         mapping: see `align_types`.
+        unsure_below: the confidence below which an entity is unsure; the model's unless given.
         progress: called with the texts done and all of them.
 
     Raises:
@@ -178,7 +180,8 @@ def evaluate_tagging(
         answers += model.answer(asked[start : start + BLOCK_TEXTS])
         progress(len(answers), len(asked))
     seconds = time.perf_counter() - started
-    return judge_taggings(dataset, answers, model.unsure_below, seconds=seconds, about=describe(model))
+    threshold = model.unsure_below if unsure_below is None else unsure_below
+    return judge_taggings(dataset, answers, threshold, seconds=seconds, about=describe(model))
 
 
 def judge_taggings(

@@ -64,7 +64,7 @@ class FineTuneResult:
         calibration: temperature and unsure threshold, fitted on the dev part.
         export: the export report, with precision and proofs.
         test: the rows of the test part.
-        predictions: the bundle's answers to them: of classes, `Prediction`s.
+        predictions: the bundle's answers to them: of classes, each a `Prediction`.
         evaluation: these answers judged, by the kind of task; None when there is no test part.
     """
 

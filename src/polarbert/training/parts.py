@@ -12,8 +12,10 @@ import numpy as np
 from polarbert.bundle import MAX_LABEL, is_label
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.division import Positions
+from polarbert.data.entities import entity_types
 from polarbert.data.inputs import shown_name
 from polarbert.data.splits import PARTS, Splits
+from polarbert.data.tagged import TaggedText
 from polarbert.errors import DataError
 
 MIN_ROWS = 20  # to make parts of
@@ -72,11 +74,16 @@ class Parts:
         return replace(self.dataset, name=f"{self.dataset.name} ({part} part)", rows=rows, skipped={}, notes=())
 
     def missing(self) -> list[str]:
-        """The classes without a row to learn from."""
-        if not self.dataset.has_classes:
+        """The classes, or types of entities, without a row to learn from."""
+        names = self.dataset.labels
+        if self.dataset.has_classes:
+            present = set(self.labels("train"))
+            return [name for number, name in enumerate(names) if number not in present]
+        learned = {tag for row in self.rows("train") if isinstance(row, TaggedText) for tag in row.tags}
+        if not learned:
             return []
-        present = set(self.labels("train"))
-        return [name for number, name in enumerate(self.dataset.labels) if number not in present]
+        found = entity_types([names[tag] for tag in learned])
+        return [name for name in entity_types(names) if name not in found]
 
     def doubts(self) -> list[str]:
         """What the parts are too small for."""

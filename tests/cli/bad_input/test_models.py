@@ -337,9 +337,7 @@ EXPORT = [
         "output inside a file", [*X, "model", "-o", "reviews.csv/out"], 1, "reviews.csv/out: cannot be", "run the same"
     ),
     Refusal("output where nothing can be", [*X, "model", "-o", "/proc/out"], 1, "/proc/out: cannot be", "run the same"),
-    Refusal(
-        "unknown task", [*X, "model", "--task", "sorcery"], 2, "--task is 'sorcery'", "tagging or qa"
-    ),
+    Refusal("unknown task", [*X, "model", "--task", "sorcery"], 2, "--task is 'sorcery'", "tagging or qa"),
     Refusal("narrow window", [*X, "model", "--window", "3"], 2, "--window", "polarbert export -h"),
     Refusal(
         "missing texts", [*X, "model", "--texts", "none.csv"], 2, "none.csv: cannot be read", "name a file with texts"
