@@ -224,3 +224,5 @@ def test_the_threshold_lifts_the_precision_of_entities_to_the_target() -> None:
     assert fit_tagger(labels, [], [], 0.9) == Calibration()
     assert fit_tagger(labels, [np.empty((0, 3))], [[]], 0.9) == Calibration()
     assert fit_tagger(labels, [np.array([[0.9, 0.1, 0.0]])], [[0]], 0.9).unsure_below == 0.0
+    finds_nothing = fit_tagger(labels, [np.array([[0.9, 0.1, 0.0]])], [[1]], 0.9)
+    assert finds_nothing == Calibration(), "nothing shows how sure it should be"

@@ -292,7 +292,9 @@ def fit_tagger(
         answered = decode(labels, probabilities(np.log(np.maximum(one, _SMALLEST)), temperature))[1]
         found += [(confidence, entity in true) for entity, confidence in answered]
     confidence, correct = (np.array([pair[side] for pair in found]) for side in (0, 1))
-    if not found or correct.mean() >= target:
+    if not found:  # confidence of no entity can be looked at
+        return Calibration()
+    if correct.mean() >= target:
         return Calibration(temperature)
     threshold = fit_threshold(confidence, correct.astype(np.bool_), target)
     # Cut, not rounded: see `fit_calibration`.
