@@ -10,7 +10,7 @@ from recipes.tasks import judging
 from recipes.tasks.sets import LabelledSet, Parts
 
 from polarbert.data.dataset import Dataset, LabelledText
-from polarbert.inference.tagging_evaluation import as_tagged
+from polarbert.inference.tagged_rows import as_tagged
 from polarbert.training.base import Base
 from polarbert.training.device import choose_device, choose_precision
 from polarbert.training.kinds import Kind, kind_of

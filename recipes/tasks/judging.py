@@ -16,7 +16,7 @@ from polarbert.data.dataset import Dataset
 from polarbert.data.entities import entity_spans, entity_types
 from polarbert.inference.answers_evaluation import question_of
 from polarbert.inference.rating_evaluation import value_of
-from polarbert.inference.tagging_evaluation import as_tagged
+from polarbert.inference.tagged_rows import as_tagged
 from polarbert.metrics import (
     accuracy,
     answer_f1,

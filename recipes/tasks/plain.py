@@ -39,7 +39,7 @@ from polarbert.data.entities import OUTSIDE, to_bio
 from polarbert.inference.answers_evaluation import question_of
 from polarbert.inference.rating_evaluation import value_of
 from polarbert.inference.spans import MAX_PIECES
-from polarbert.inference.tagging_evaluation import as_tagged
+from polarbert.inference.tagged_rows import as_tagged
 from polarbert.model.encoder import BertEncoder, load_encoder
 from polarbert.training.base import Base
 

@@ -24,7 +24,7 @@ from polarbert.data.questions import read_questions
 from polarbert.data.splits import given_splits
 from polarbert.data.tagged import read_tagged
 from polarbert.inference.answers_evaluation import question_of
-from polarbert.inference.tagging_evaluation import asked_words, tag_names
+from polarbert.inference.tagged_rows import asked_words, tag_names
 
 pytest_plugins = ["tests.finetune_fixtures", "tests.scoring_fixtures"]
 

@@ -12,8 +12,9 @@ from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.entities import entity_spans
 from polarbert.data.tagged import TaggedText, tagged_text
 from polarbert.errors import DataError, UsageError
+from polarbert.inference.tagged_rows import align_types
 from polarbert.inference.tagger import Entity, Tagger, Tagging
-from polarbert.inference.tagging_evaluation import TaggingEvaluation, align_types, evaluate_tagging, judge_taggings
+from polarbert.inference.tagging_evaluation import TaggingEvaluation, evaluate_tagging, judge_taggings
 
 pytest_plugins = ["tests.tagging_fixtures"]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from polarbert.data.csv_table import CsvTable
 from polarbert.data.dataset import Dataset, LabelledText
@@ -18,9 +16,16 @@ from polarbert.data.entities import OUTSIDE, bio_labels, entity_types, has_prefi
 from polarbert.data.inputs import in_any_order, input_name, open_input
 from polarbert.data.jsonl_table import JsonlTable
 from polarbert.data.labels import counted
-from polarbert.data.parquet import ParquetTable
-from polarbert.data.rows import Row, text_problem
+from polarbert.data.rows import text_problem
 from polarbert.data.tables import FORMATS
+from polarbert.data.tagged_formats import (
+    ParquetLists,
+    TaggedRecord,
+    conll_records,
+    csv_records,
+    jsonl_records,
+    parquet_records,
+)
 from polarbert.errors import DataError, UsageError
 
 CONLL_SUFFIXES = (".conll", ".bio", ".iob", ".iob2", ".txt")
@@ -29,8 +34,6 @@ KINDS = ("conll", "csv", "jsonl", "parquet")
 EMPTY_TEXT, EMPTY_WORD, EMPTY_TAG = "no words", "empty word", "empty tag"
 UNEQUAL, UNREADABLE = "words and tags of unequal number", "unreadable row"
 
-_DOCUMENT = "-DOCSTART-"
-_COMMENT = re.compile(r"# ?id\b|# \w[\w.]* = ")  # as CoNLL-U and its relatives have them before a text
 _ENDS = frozenset("ES")
 
 Offsets = tuple[int, int]
@@ -96,7 +99,7 @@ def read_tagged(
         stream = opened.enter_context(open_input(path))
         if format_name == "parquet":
             stream = opened.enter_context(in_any_order(stream, name))
-            found.take(_parquet_rows(ParquetLists(stream, name, tokens_column, (), [tags_column]), tags_column))
+            found.take(parquet_records(ParquetLists(stream, name, tokens_column, (), [tags_column]), tags_column))
         else:
             found.read(_Source(stream, name, encoding, tokens_column, tags_column), format_name)
     return found.dataset()
@@ -135,15 +138,6 @@ def tagged_text(words: Sequence[str], tags: Sequence[int], row: int) -> TaggedTe
         offsets.append((start, start + len(word)))
         start += len(word) + 1
     return TaggedText(" ".join(words), 0, row, words=tuple(offsets), tags=tuple(tags))
-
-
-class _Record(NamedTuple):
-    """A text as it stands in a file: where, the words, the tags, and what keeps it from being read."""
-
-    place: str
-    words: Any
-    tags: Any
-    problem: str | None = None
 
 
 @dataclass
@@ -228,18 +222,18 @@ class _Found:
         """Take a CoNLL file, a CSV or JSONL."""
         source = TextSource(asked.stream, asked.name, asked.encoding)
         if format_name == "conll":
-            self.take(_conll_rows(source))
+            self.take(conll_records(source))
         elif format_name == "jsonl":
-            self.take(_jsonl_rows(JsonlTable(source, asked.tokens, (), [asked.tags]), asked.tokens, asked.tags))
+            self.take(jsonl_records(JsonlTable(source, asked.tokens, (), [asked.tags]), asked.tokens, asked.tags))
         else:
             table = CsvTable(source, asked.tokens, also=[asked.tags])
-            self.take(_csv_rows(table, asked.tokens, asked.tags))
+            self.take(csv_records(table, asked.tokens, asked.tags))
             if table.fault is not None:
                 raise DataError(table.fault)
         if source.doubt is not None:
             self._notes.append(source.doubt)
 
-    def take(self, records: Iterable[_Record]) -> None:
+    def take(self, records: Iterable[TaggedRecord]) -> None:
         """Take in texts."""
         for record in records:
             self._count += 1
@@ -302,111 +296,5 @@ def _problem(words: Any, tags: Any) -> tuple[str, str] | None:
     return None if problem is None else (UNREADABLE, problem)
 
 
-def _conll_rows(source: TextSource) -> Iterator[_Record]:
-    words: list[str] = []
-    tags: list[str] = []
-    start, problem = 0, None
-    while line := source.readline():
-        cells = _cells(line)
-        if not cells or cells[0].startswith(_DOCUMENT):
-            if words:
-                yield _Record(f"the text at line {start:,}", words, tags, problem)
-            words, tags, problem = [], [], None
-        elif words or not _COMMENT.match(line):
-            start = start if words else source.number
-            words.append(cells[0])
-            tags.append(cells[-1])
-            if len(cells) == 1 and problem is None:
-                problem = f"line {source.number:,} has one column, {_short(cells[0])}; it needs a word and its tag"
-    if words:
-        yield _Record(f"the text at line {start:,}", words, tags, problem)
-
-
-def _cells(line: str) -> list[str]:
-    """The columns of a line; none of a blank one. Where there are tabs, a word may hold a blank."""
-    content = line.rstrip("\r\n")
-    if not content.strip():
-        return []
-    return content.split("\t") if "\t" in content else re.split(" +", content.strip(" "))
-
-
-def _jsonl_rows(table: JsonlTable, tokens: str, tags: str) -> Iterator[_Record]:
-    for number, row in enumerate(table.rows(), start=1):
-        if row.values is None:  # a line that is no object
-            yield _Record(f"row {number:,}", [], [], row.problem)
-        else:
-            yield _record(number, {name: row.values.get(name) for name in (tokens, tags)})
-
-
-def _csv_rows(table: CsvTable, tokens: str, tags: str) -> Iterator[_Record]:
-    for number, row in enumerate(table.rows(), start=1):
-        if row.problem is not None:
-            yield _Record(f"row {number:,}", [], [], row.problem)
-        else:
-            yield _record(number, {tokens: _parsed(row.text or ""), tags: _parsed(table.cell(row, tags) or "")})
-
-
-def _parquet_rows(table: ParquetLists, tags: str) -> Iterator[_Record]:
-    names = table.class_names(tags)
-    for number, row in enumerate(table.rows(), start=1):
-        words, found = row.cells
-        named = [names.get(tag, tag) for tag in found] if found and names else found
-        yield _record(number, dict(zip(table.read, (words, named), strict=True)))
-
-
-def _record(number: int, columns: Mapping[str, Any]) -> _Record:
-    """A row of a table, whose two columns must hold lists."""
-    for name, value in columns.items():
-        if not isinstance(value, list):
-            what = f"{name!r} is {_short(value)}, no list. Write a list of texts, such as " + '["In", "Leeds"]'
-            return _Record(f"row {number:,}", [], [], what)
-    return _Record(f"row {number:,}", *columns.values())
-
-
-def _parsed(cell: str) -> Any:
-    """What a cell says in JSON; the cell itself where it is none."""
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        return cell
-
-
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:60]}…"
-
-
-class ParquetLists(ParquetTable):
-    """A Parquet file whose columns that are read hold lists; arguments and errors as for `ParquetTable`."""
-
-    @property
-    def read(self) -> list[str]:
-        """The columns that are read, in the order of `Row.cells`."""
-        return self._read
-
-    def class_names(self, column: str) -> dict[int, str]:
-        """What the numbers in a column of lists are called, by the metadata that files of the Hub have; may be none."""
-        try:
-            stored = json.loads(self._schema.metadata[b"huggingface"])["info"]["features"][column]
-            names = (stored if isinstance(stored, dict) else {"feature": stored[0]})["feature"]["names"]
-            return dict(enumerate(map(str, names)))
-        except (TypeError, LookupError, ValueError, RecursionError):
-            return {}
-
-    def _refuse_other_types(self, column: str) -> None:  # noqa: ARG002 - all that are read must hold lists
-        types = self._pa.types
-        for name in self._read:
-            kind = self._schema.field(name).type
-            if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-                raise UsageError(f"{self._name}: the column {name!r} is {kind}, not lists. {self._columns_of_lists()}")
-
-    def _columns_of_lists(self) -> str:
-        lists = ", ".join(repr(field.name) for field in list(self._schema)[:100] if "list" in str(field.type))
-        return f"The columns of lists are {lists}" if lists else "No column of it is"
-
-    def _row(self, cells: tuple[Any, ...]) -> Row:
-        return Row(cells, None)

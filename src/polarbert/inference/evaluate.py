@@ -115,7 +115,7 @@ def evaluate_predictions(
         macro_recall=Estimate.bootstrap(tally.macro_recall, drawn.macro_recall),
         accuracy_within=_accuracy_within(answers, tally),
         most_frequent=(labels[int(tally.occurs.argmax())], float(tally.occurs.max() / tally.occurs.sum())),
-        classes=_class_figures(labels, tally, drawn),
+        classes=class_figures(labels, tally, drawn),
         confusion=table.tolist(),
         calibration=calibration_figures(answers.confidence, answers.correct),
         coverage=coverage_curve(answers.confidence, answers.correct),
@@ -277,7 +277,14 @@ def _accuracy(tally: Tally, drawn: Tally) -> Estimate:
     return Estimate.bootstrap(tally.accuracy, drawn.accuracy)
 
 
-def _class_figures(labels: Sequence[str], tally: Tally, drawn: Tally) -> list[ClassFigures]:
+def class_figures(labels: Sequence[str], tally: Tally, drawn: Tally) -> list[ClassFigures]:
+    """Figures of each class.
+
+    Args:
+        labels: names of the classes.
+        tally: of all rows.
+        drawn: of as many resamples of them.
+    """
     scores = drawn.f1_scores
     found = []
     for number, label in enumerate(labels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from polarbert import __version__
 from polarbert.calibration import CalibrationFigures, calibration_figures
-from polarbert.data.dataset import Dataset, LabelledText
-from polarbert.data.entities import OUTSIDE, Span, entity_spans, entity_types, read_tag
+from polarbert.data.dataset import Dataset
+from polarbert.data.entities import Span, entity_spans, entity_types
 from polarbert.data.tagged import TaggedText
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.evaluate import describe
+from polarbert.inference.evaluate import class_figures, describe
 from polarbert.inference.evaluation import ClassFigures, SureAnswers, plain
 from polarbert.inference.lines import figure, head, page, percent, share_cell, short_name, span, table, tail
-from polarbert.inference.tagger import Tagger, Tagging, TextAndWords
+from polarbert.inference.tagged_rows import align_types, as_tagged, asked_words, tag_names
+from polarbert.inference.tagger import Tagger, Tagging
 from polarbert.metrics import Estimate, Tally, count_entities, pool_texts, pool_types, resample_texts
 
 BLOCK_TEXTS = 1024
@@ -222,7 +223,7 @@ def judge_taggings(
         precision=precision,
         recall=recall,
         word_accuracy=_word_accuracy(judged),
-        types=_type_figures(judged.types, tally, drawn),
+        types=class_figures(judged.types, tally, drawn),
         calibration=calibration_figures(judged.confidence, judged.correct) if len(judged.correct) else None,
         sure=_sure_entities(judged, unsure_below),
         errors=_confident_errors(dataset, answers, judged),
@@ -231,69 +232,6 @@ def judge_taggings(
         notes=(*dataset.notes, *_notes(dataset, tally)),
         about={**(about or {}), "polarbert": __version__},
     )
-
-
-def asked_words(rows: Sequence[LabelledText]) -> list[TextAndWords]:
-    """What a tagger is asked about rows: their texts, in their own words."""
-    return [(row.text, as_tagged(row).words) for row in rows]
-
-
-def as_tagged(row: LabelledText) -> TaggedText:
-    """The row, which must be a tagged one."""
-    if not isinstance(row, TaggedText):
-        raise TypeError(f"{type(row).__name__} has no tagged words; read the file with read_tagged")
-    return row
-
-
-def tag_names(dataset: Dataset, row: LabelledText) -> list[str]:
-    """The tags of a row by their names."""
-    return [dataset.labels[number] for number in as_tagged(row).tags]
-
-
-def align_types(dataset: Dataset, labels: Sequence[str], mapping: Mapping[str, str] | None = None) -> Dataset:
-    """The dataset with types of entities that a model knows.
-
-    A type stands for that of its name, whatever its case.
-
-    Args:
-        dataset: as `polarbert.data.tagged.read_tagged` gives it.
-        labels: of the model.
-        mapping: the model's type for some types of the dataset; a blank name makes no entities of them.
-
-    Raises:
-        UsageError: naming types unknown to the model, or types of the mapping that do not exist.
-    """
-    known = {_key(name): name for name in entity_types(labels)}
-    found = entity_types(dataset.labels)
-    given = {_key(name): wanted.strip() for name, wanted in (mapping or {}).items()}
-    if strangers := [name for name in given if name not in set(map(_key, found))]:
-        raise UsageError(f"{dataset.name}: no entity is of the type {strangers[0]!r}; they are {', '.join(found)}")
-    wanted = {name: given.get(_key(name), name) for name in found}
-    if unknown := [name for name, other in wanted.items() if other and _key(other) not in known]:
-        raise UsageError(
-            f"{dataset.name}: the model does not know the type {wanted[unknown[0]]!r}; it knows "
-            f"{', '.join(known.values())}. Say what it stands for with --labels {unknown[0]}=TYPE, or make no entities "
-            f"of it with --labels {unknown[0]}="
-        )
-    return _renamed(dataset, {name: known[_key(other)] if other else "" for name, other in wanted.items()})
-
-
-def _renamed(dataset: Dataset, types: Mapping[str, str]) -> Dataset:
-    """The dataset with other names of types; a blank one makes no entities of a type."""
-    if all(name == other for name, other in types.items()):
-        return dataset
-    labels = []
-    for label in dataset.labels:
-        kind, name = read_tag(label)
-        labels.append(f"{kind}-{types[name]}" if kind != OUTSIDE and types[name] else OUTSIDE)
-    names = list(dict.fromkeys([OUTSIDE, *labels]))
-    numbers = [names.index(label) for label in labels]
-    rows: list[LabelledText] = [
-        replace(row, tags=tuple(numbers[tag] for tag in row.tags)) for row in map(as_tagged, dataset.rows)
-    ]
-    taken = [f"{name!r} as {other!r}" if other else f"{name!r} as no entity" for name, other in types.items()]
-    note = f"types taken: {', '.join(taken)}"
-    return replace(dataset, rows=rows, labels=names, notes=(*dataset.notes, note))
 
 
 @dataclass(frozen=True)
@@ -348,18 +286,6 @@ def _word_accuracy(judged: _Judged) -> Estimate:
     return Estimate.bootstrap(pool_texts(words).recalls[0], resample_texts(words).recalls[:, 0])
 
 
-def _type_figures(types: Sequence[str], tally: Tally, drawn: Tally) -> list[ClassFigures]:
-    scores = drawn.f1_scores
-    found = []
-    for number, name in enumerate(types):
-        support, answered = int(tally.occurs[number]), int(tally.answered[number])
-        precision = float(tally.precisions[number]) if answered else None
-        recall = float(tally.recalls[number]) if support else None
-        f1 = Estimate.bootstrap(tally.f1_scores[number], scores[:, number]) if support else None
-        found.append(ClassFigures(name, precision, recall, f1, support, answered))
-    return found
-
-
 def _sure_entities(judged: _Judged, threshold: float) -> SureAnswers | None:
     if not len(judged.correct):
         return None
@@ -409,7 +335,3 @@ def _notes(dataset: Dataset, tally: Tally) -> Iterator[str]:
     repeats = Counter(dataset.texts)
     if again := len(dataset.rows) - len(repeats):
         yield f"{again:,} of the texts repeat another; each counts"
-
-
-def _key(name: str) -> str:
-    return name.strip().casefold()

@@ -22,8 +22,9 @@ from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.entities import OUTSIDE, entity_spans, entity_types, to_bio
 from polarbert.errors import TrainingError
 from polarbert.export.texts import own_texts
+from polarbert.inference.tagged_rows import as_tagged, asked_words
 from polarbert.inference.tagger import Tagger, Tagging, TextAndWords, decode
-from polarbert.inference.tagging_evaluation import TaggingEvaluation, as_tagged, asked_words, judge_taggings
+from polarbert.inference.tagging_evaluation import TaggingEvaluation, judge_taggings
 from polarbert.metrics import count_entities, entity_f1, pool_texts, pool_types
 from polarbert.model.tagging import BertForTokenClassification
 from polarbert.text import WordPieceTokenizer
