@@ -17,10 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pretrain"))
 
 import labelled
 from polarbert.data.dataset import Dataset, LabelledText, read_labelled
+from polarbert.data.joined import with_labels
 from polarbert.data.questions import read_questions
 from polarbert.data.rated import read_rated
 from polarbert.data.splits import is_dev, normalised
-from polarbert.data.tagged import TaggedText, read_tagged
+from polarbert.data.tagged import read_tagged
 
 MANY_SEEDS, SEEDS = (1, 2, 3, 4, 5), (1, 2, 3)  # many where the rows that judge are few, or the task is a hard one
 
@@ -174,11 +175,4 @@ def _with_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
         raise SystemExit(
             f"{dataset.name}: nothing can be learned of the label {unknown[0]!r}: no row to learn from has it"
         )
-    places = [labels.index(label) for label in dataset.labels]
-    return replace(dataset, rows=[_renumbered(row, places) for row in dataset.rows], labels=list(labels))
-
-
-def _renumbered(row: LabelledText, places: Sequence[int]) -> LabelledText:
-    if isinstance(row, TaggedText):
-        return replace(row, tags=tuple(places[tag] for tag in row.tags))
-    return replace(row, label=places[row.label])
+    return replace(dataset, rows=with_labels(dataset, labels), labels=list(labels))

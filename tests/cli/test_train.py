@@ -349,6 +349,10 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
     ("target out of range", ["--target-accuracy", "2"], 2, "target_accuracy must be in (0, 1), not 2.0"),
     ("negative seed", ["--seed", "-1"], 2, "--seed"),
     ("splits twice", ["--splits", "s.json", "--split-column", "s"], 2, "give one of them"),
+    ("parts twice", ["--splits", "s.json", "--dev", "d.csv"], 2, "--splits and --dev both say what the parts are"),
+    ("stdin twice", ["--dev", "-", "--test", "-"], 2, "stdin (-) can be one of DATA, --dev and --test"),
+    ("dev file that is not there", ["--dev", "none.csv"], 2, "none.csv"),
+    ("test file without the column", ["--test", "other.csv"], 2, "other.csv: no column 'review'"),
     ("splits that are not there", ["--splits", "none.json"], 1, "none.json"),
     ("splits of something else", ["--splits", "typo.toml"], 1, "typo.toml: is no file of splits"),
     ("column of splits that is not there", ["--split-column", "part"], 2, "no column 'part'"),
@@ -379,6 +383,7 @@ def test_a_wrong_request_is_named_and_leaves_nothing_behind(
     monkeypatch.chdir(tmp_path)
     Path("typo.toml").write_text("[training]\nepoch = 2\n")
     Path("type.toml").write_text("[training]\nseed = 1.5\n")
+    Path("other.csv").write_text("comment,sentiment\nfine,positive\n")
     Path("empty").mkdir()
     Path("full").mkdir()
     Path("full/thesis.txt").touch()

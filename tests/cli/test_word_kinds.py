@@ -113,6 +113,25 @@ def test_training_a_tagger_says_how_well_it_finds_entities_and_leaves_a_bundle(t
     assert "Finds entities in texts: " in (tagger / "README.md").read_text("utf-8")
 
 
+def test_parts_may_be_files_of_their_own(
+    room: Path, asked: Arguments, attempt: Attempts, command: Command, tmp_path: Path
+) -> None:
+    texts = MENTIONS.read_text("utf-8").strip().split("\n\n")
+    for name, part in (("learned", texts[:60]), ("dev", texts[60:90]), ("test", texts[90:])):
+        (tmp_path / f"{name}.conll").write_text("\n\n".join(part) + "\n")
+    output = tmp_path / "model"
+    arguments = asked("tagging", output, "--dev", tmp_path / "dev.conll", "--test", tmp_path / "test.conll")
+    arguments[1] = str(tmp_path / "learned.conll")
+    [ended] = attempt(Attempt([*arguments, "--trial"]))
+    assert ended.code == 0, ended.err
+    assert "train: 60 texts" in ended.err
+    assert "dev: 30 texts" in ended.err
+    figures = json.loads((output / "evaluation.json").read_text("utf-8"))
+    judged = command("evaluate", output, tmp_path / "test.conll", "--json")
+    assert figures["micro"] == json.loads(judged.out)["micro"]
+    assert "learned.conll + dev.conll + test.conll" in (output / "README.md").read_text("utf-8")
+
+
 def test_entities_stand_where_they_are_said_to(tagger: Path, command: Command) -> None:
     outcome = command("predict", "-m", tagger, *TEXTS, "--json")
     said = [json.loads(line) for line in outcome.out.splitlines()]

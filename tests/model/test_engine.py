@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from polarbert.errors import PolarbertError
-from polarbert.model import BertForSequenceClassification
+from polarbert.model import BertForSequenceClassification, Packed
 from polarbert.model.engine import TorchEngine
 
 Batch = tuple[Any, Any, Any]
@@ -64,10 +64,11 @@ class SmallDevice:
         self._texts, self._forward = texts, model.bert.forward
         model.bert.forward = self.forward  # type: ignore[method-assign, assignment]
 
-    def forward(self, ids: torch.Tensor, *others: Any) -> Any:
-        if len(ids) > self._texts:
+    def forward(self, ids: torch.Tensor | Packed, *others: Any) -> Any:
+        texts = len(ids.lengths if isinstance(ids, Packed) else ids)
+        if texts > self._texts:
             raise torch.OutOfMemoryError("full")
-        self.largest = max(self.largest, len(ids))
+        self.largest = max(self.largest, texts)
         return self._forward(ids, *others)
 
 

@@ -14,7 +14,14 @@ from torch import Tensor
 
 from polarbert.model import BertConfig, BertEncoder, Packed, packing
 from polarbert.model.encoder import attend
-from polarbert.model.packing import attend_by_length, attend_nested, attend_packed, attend_varlen
+from polarbert.model.packing import (
+    attend_in_stacks,
+    attend_nested,
+    attend_packed,
+    attend_varlen,
+    divide,
+    is_worth_packing,
+)
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 on_each_device = pytest.mark.parametrize("device", DEVICES)
@@ -124,7 +131,7 @@ def varlen_by_hand(
 
 
 WAYS: dict[str, Way] = {
-    "by length": lambda q, k, v, packed: attend_by_length(q, k, v, packed.lengths, 0.0, attend),
+    "in stacks": lambda q, k, v, packed: attend_in_stacks(q, k, v, packed.stacks, 0.0, attend),
     "nested": lambda q, k, v, packed: attend_nested(q, k, v, packed, 0.0),
     "chosen": lambda q, k, v, packed: attend_packed(q, k, v, packed, 0.0, attend),
 }
@@ -139,7 +146,7 @@ def random_heads(packed: Packed, device: str, kind: torch.dtype = torch.float32)
 
 @on_each_device
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("lengths", [[3, 1, 7, 3, 2], [1], [4, 4, 4], [1, 1]], ids=str)
+@pytest.mark.parametrize("lengths", [[3, 1, 7, 3, 2], [1], [4, 4, 4], [1, 1], [90, 2, 1, 88]], ids=str)
 def test_each_way_attends_within_texts_and_learns_so(way: str, lengths: list[int], device: str) -> None:
     packed = Packed.from_texts([[1] * length for length in lengths]).to(device)
     heads = random_heads(packed, device)
@@ -172,7 +179,7 @@ def test_the_varlen_kernel_is_asked_for_what_it_documents(device: str, monkeypat
 
 
 @on_each_device
-@pytest.mark.parametrize("way", ["by length", "nested"])
+@pytest.mark.parametrize("way", ["in stacks", "nested"])
 @torch.no_grad()
 def test_dropout_zeroes_weights_at_its_rate_and_keeps_the_expectation(way: str, device: str) -> None:
     """With values that are all one, a mixed value is the sum of the weights that are left."""
@@ -183,7 +190,7 @@ def test_dropout_zeroes_weights_at_its_rate_and_keeps_the_expectation(way: str, 
     if way == "nested":
         mixed = attend_nested(queries, ones, ones, packed, 0.25)
     else:
-        mixed = attend_by_length(queries, ones, ones, packed.lengths, 0.25, attend)
+        mixed = attend_in_stacks(queries, ones, ones, packed.stacks, 0.25, attend)
     kept = mixed[: 40 * 16, :, 0] * 0.75 * 16  # of 16 weights
     assert torch.allclose(kept, kept.round(), atol=1e-3)
     assert float(kept.mean()) == pytest.approx(12, abs=0.3)
@@ -218,3 +225,63 @@ def test_training_drops_another_share_each_time_and_evaluation_repeats() -> None
     assert not torch.equal(encoder(batch).pooler_output, encoder(batch).pooler_output)
     encoder.eval()
     assert torch.equal(encoder(batch).pooler_output, encoder(batch).pooler_output)
+
+
+# --- padding is left out by the encoder itself -----------------------------------------------------------------------
+
+
+def test_the_encoder_leaves_padding_out_and_answers_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    encoder = BertEncoder(BertConfig.tiny(vocab_size=50)).eval()
+    ids = torch.tensor([[5, 6, 7, 0, 0], [8, 9, 10, 11, 12], [13, 0, 0, 0, 0]])
+    segments = torch.tensor([[0, 0, 1, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]])
+    mask = (ids != 0).long()
+    rows: list[int] = []
+    encoder.layers[0].register_forward_hook(lambda _layer, inputs, _output: rows.append(inputs[0].numel() // 128))
+    found = encoder(ids, mask, segments)
+    monkeypatch.setattr("polarbert.model.encoder.is_worth_packing", lambda _mask: False)
+    expected = encoder(ids, mask, segments)
+    assert rows == [9, 15]
+    torch.testing.assert_close(found.pooler_output, expected.pooler_output, atol=1e-5, rtol=0)
+    real = mask.bool()
+    torch.testing.assert_close(found.last_hidden_state[real], expected.last_hidden_state[real], atol=1e-5, rtol=0)
+    assert not found.last_hidden_state[~real].any()
+
+
+def test_gradients_are_those_of_the_padded_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    encoder = BertEncoder(BertConfig.tiny(vocab_size=50)).eval()
+    ids = torch.tensor([[5, 6, 7, 0, 0], [8, 9, 10, 11, 12], [13, 14, 0, 0, 0]])
+    weights = torch.randn(3, 5, 128) * (ids != 0)[..., None]
+    gradients = []
+    for is_packed in (True, False):
+        monkeypatch.setattr("polarbert.model.encoder.is_worth_packing", lambda _mask, answer=is_packed: answer)
+        output = encoder(ids, ids != 0)
+        loss = (output.last_hidden_state * weights).sum() + output.pooler_output.square().sum()
+        gradients.append(torch.autograd.grad(loss, list(encoder.parameters())))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mask", [None, [[1, 1], [1, 1]], [[0, 1], [1, 1]]], ids=["none", "nothing padded", "left"])
+def test_a_batch_without_padding_behind_its_texts_stays_as_it_is(mask: list[list[int]] | None) -> None:
+    assert not is_worth_packing(None if mask is None else torch.tensor(mask))
+    assert is_worth_packing(torch.tensor([[1, 0], [1, 1]]))
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60), cost=st.integers(0, 10_000))
+def test_no_other_division_into_stacks_of_neighbours_is_cheaper(lengths: list[int], cost: int) -> None:
+    def price(groups: list[list[int]]) -> int:
+        return sum(len(group) * max(lengths[number] for number in group) ** 2 + cost for group in groups)
+
+    groups = divide(lengths, cost)
+    assert sorted(number for group in groups for number in group) == list(range(len(lengths)))
+    order = [number for group in groups for number in group]
+    assert [lengths[number] for number in order] == sorted(lengths, reverse=True)
+    for cut in range(1, len(order)):
+        assert price(groups) <= price([order[:cut], order[cut:]])
+    assert price(groups) <= price([order])
+    by_length: dict[int, list[int]] = {}
+    for number in order:
+        by_length.setdefault(lengths[number], []).append(number)
+    assert price(groups) <= price(list(by_length.values()))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polarbert.text.batches import plan_batches
+from polarbert.text.batches import draw_batches, plan_batches
 
 LENGTHS = st.lists(st.integers(1, 200), max_size=120)
 SEEDS = st.none() | st.integers(0, 10_000)
@@ -61,3 +61,27 @@ def test_training_order_is_random_and_evaluation_order_sorted() -> None:
 
 def test_no_texts_give_no_batches() -> None:
     assert plan_batches([], 100, 1) == plan_batches([], 100, None) == []
+
+
+# --- batches to learn from -------------------------------------------------------------------------------------------
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 500), seed=st.integers(0, 10_000))
+def test_a_drawn_batch_holds_what_the_budget_allows(lengths: list[int], budget: int, seed: int) -> None:
+    plan = draw_batches(lengths, budget, seed)
+    assert sorted(number for batch in plan for number in batch) == list(range(len(lengths)))
+    for batch in plan:
+        assert len(batch) == 1 or sum(lengths[number] for number in batch) <= budget
+        assert len(batch) == 1 or padded(lengths, [batch]) <= 4 * budget
+    assert plan == draw_batches(lengths, budget, seed)
+
+
+def test_long_and_short_texts_are_learned_from_together() -> None:
+    """In each batch there is the same mixture, so a text counts about as much as any other, whatever its length."""
+    lengths = [8] * 1000 + [24] * 1000
+    plan = draw_batches(lengths, 512, 1)
+    shares = [np.mean([lengths[number] == 8 for number in batch]) for batch in plan]
+    assert 0.45 < np.mean(shares) < 0.55
+    assert np.std(shares) < 0.12  # 0.09 by chance; batches of like length would have 0.5
+    counted = {length: np.mean([1 / len(b) for b in plan for n in b if lengths[n] == length]) for length in (8, 24)}
+    assert counted[24] / counted[8] < 1.1

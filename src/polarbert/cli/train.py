@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,7 @@ from polarbert.cli.options import (
 from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
 from polarbert.data.dataset import Dataset
 from polarbert.data.inputs import STDIN
+from polarbert.data.joined import join_parts
 from polarbert.data.labels import LabelMap
 from polarbert.data.splits import Splits, given_splits
 from polarbert.errors import MissingExtraError, UsageError
@@ -66,6 +68,12 @@ def train(
     split_column: Annotated[
         str | None, typer.Option(help="The column that says train, dev or test; parts are made unless given.")
     ] = None,
+    dev: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file like DATA with the rows that choose the best model.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file like DATA with the rows that judge the model.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of parts, batches and new weights; 1 unless given.")] = None,
     target_accuracy: Annotated[
         float | None, typer.Option(help="Share of right answers among those not unsure; 0.95 unless given.")
@@ -92,21 +100,25 @@ def train(
     check_packages("polarbert train", "onnx")
     from polarbert.training.finetune import FineTuning, check_folder
 
-    if splits is not None and split_column is not None:
-        raise UsageError("--splits and --split-column both say what the parts are; give one of them")
+    files = {name: file for name, file in (("train", data), ("dev", dev), ("test", test)) if file is not None}
+    _refuse_contradiction(splits, split_column, files)
     settings = _settings(config, task, seed, target_accuracy, trial, device, threads)
     if teacher is not None:
         settings = replace(settings, transfer=replace(settings.transfer, teacher=teacher))
     check_folder(output, resume)
     keep = [] if split_column is None else [split_column]
     source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding)
-    dataset = source.read(settings.task, LabelMap.explicit(settings.labels) if settings.labels else None)
-    parts = _parts(dataset, splits, split_column)
+    label_map = LabelMap.explicit(settings.labels) if settings.labels else None
+    dataset = source.read(settings.task, label_map)
+    if len(files) > 1:
+        dataset, parts = _of_files(dataset, source, files, label_map)
+    else:
+        parts = _parts(dataset, splits, split_column)
     tuning = FineTuning(
         dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
     )
     started = time.monotonic()
-    again = f"with --resume{' and the same rows on stdin' if data == STDIN else ''}"
+    again = f"with --resume{' and the same rows on stdin' if STDIN in files.values() else ''}"
     with told_how_to_go_on(lambda: f"{output}: stopped; the same command {again} goes on {_kept(output)}"):
         result = tuning.run(resume)
     _report(result, as_json, quiet)
@@ -128,6 +140,25 @@ def _settings(
 
     options = {"task": task, "target_accuracy": target_accuracy, "device": device, "trial": trial or None}
     return read_options(config, FineTuneSettings, options, {"seed": seed, "threads": threads})
+
+
+def _refuse_contradiction(splits: Path | None, split_column: str | None, files: Mapping[str, str]) -> None:
+    if list(files.values()).count(STDIN) > 1:
+        raise UsageError("stdin (-) can be one of DATA, --dev and --test; name files for the others")
+    ways = {"--splits": splits, "--split-column": split_column, "--dev": files.get("dev"), "--test": files.get("test")}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1 and given != ["--dev", "--test"]:
+        raise UsageError(f"{given[0]} and {given[1]} both say what the parts are; give one of them")
+
+
+def _of_files(
+    dataset: Dataset, source: Source, files: Mapping[str, str], label_map: LabelMap | None
+) -> tuple[Dataset, Splits]:
+    """What all files hold, and which row is of which part."""
+    others = {name: file for name, file in files.items() if name != "train"}
+    read = {name: replace(source, path=file).read(dataset.task, label_map) for name, file in others.items()}
+    joined, names = join_parts({"train": dataset, **read})
+    return joined, given_splits(joined, names)
 
 
 def _parts(dataset: Dataset, splits: Path | None, split_column: str | None) -> Splits | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from polarbert.model.config import BertConfig
 from polarbert.model.dropout import Dropout, dropout
 from polarbert.model.mixing import LayerMix
-from polarbert.model.packing import Packed, attend_packed
+from polarbert.model.packing import Packed, attend_packed, is_worth_packing
 from polarbert.model.weights import load_weights, save_weights, stored_tensors
 
 
@@ -187,6 +187,7 @@ class BertEncoder(nn.Module):
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
+        keep_padding: bool = False,
     ) -> EncoderOutput:
         """Encode a batch of piece ids.
 
@@ -196,11 +197,18 @@ class BertEncoder(nn.Module):
             token_type_ids: (B, T) segment of each piece; None for all zeros.
             output_hidden_states: also return the input of the first layer and the output of every layer.
             output_attentions: also return attention weights (computed explicitly, slower); of padded batches alone.
+            keep_padding: also compute what stands at padding, as the last two do; else the last hidden state may be
+                zero there, and a processor is spared the work.
 
         Raises:
             ValueError: when a text has more than `max_position_embeddings` pieces, or a packed batch comes with what it
                 cannot have.
         """
+        keep_padding |= output_hidden_states or output_attentions
+        if not isinstance(input_ids, Packed) and not keep_padding and is_worth_packing(attention_mask):
+            packed = Packed.from_padded(input_ids, attention_mask, token_type_ids)
+            output = self.forward(packed)
+            return replace(output, last_hidden_state=packed.padded(output.last_hidden_state, input_ids.shape))
         mask: Tensor | Packed | None
         if isinstance(input_ids, Packed):
             if attention_mask is not None or token_type_ids is not None or output_attentions:

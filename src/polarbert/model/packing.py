@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+# What attending to one more stack of texts costs, in weights: the square of a length.
+STACK_COST = 4096
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], tuple[Tensor, Tensor | None]]
 
@@ -54,6 +59,11 @@ class Packed:
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """(N,) piece ids, segments and places: what the embeddings are looked up by."""
         return self.input_ids, self.token_type_ids, self.position_ids
+
+    @cached_property
+    def stacks(self) -> Stacks:
+        """The texts in stacks of like length, for attention; worked out when it is first asked for."""
+        return Stacks.of(self.lengths, self.input_ids.device)
 
     @classmethod
     def from_texts(
@@ -105,6 +115,19 @@ class Packed:
         offsets = torch.tensor([0, *lengths]).cumsum(0).to(input_ids.device, torch.int32)
         return cls(input_ids, token_type_ids, position_ids, offsets, tuple(lengths), max(lengths))
 
+    def padded(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """(B, T, ...) of (N, ...): the rows of a packed batch where its pieces stood in the padded one, zero elsewhere.
+
+        Args:
+            x: (N, ...).
+            shape: B and T of the batch that `from_padded` took.
+        """
+        texts, places = shape
+        begins = torch.arange(texts, device=x.device) * places
+        rows = begins.repeat_interleave(self.offsets.diff()) + self.position_ids
+        wide: Tensor = spread(x, rows, texts * places).unflatten(0, (texts, places))
+        return wide
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Packed:
         """The same batch on another device."""
         return self._with(lambda x: x.to(device, non_blocking=non_blocking))
@@ -116,6 +139,21 @@ class Packed:
     def _with(self, change: Callable[[Tensor], Tensor]) -> Packed:
         ids, segments, places, offsets = map(change, (*self.inputs, self.offsets))
         return Packed(ids, segments, places, offsets, self.lengths, self.longest)
+
+
+def is_worth_packing(attention_mask: Tensor | None) -> bool:
+    """True where leaving the padding out of a padded batch spares work and changes nothing else.
+
+    A small batch keeps a GPU waiting for its next kernel, padded or not, so there it stays as it is. A text whose first
+    place is padding would have another [CLS].
+
+    Args:
+        attention_mask: (B, T); None when nothing is padded.
+    """
+    if attention_mask is None or attention_mask.device.type != "cpu":
+        return False
+    real = attention_mask.bool()
+    return not bool(real.all()) and bool(real[:, 0].all())
 
 
 def _find_varlen() -> Callable[..., Any] | None:
@@ -141,7 +179,7 @@ def _checked(lengths: list[int]) -> list[int]:
 def attend_packed(q: Tensor, k: Tensor, v: Tensor, packed: Packed, rate: float, attend: Attend) -> Tensor:
     """Attention in which each piece sees the pieces of its own text.
 
-    On a GPU a variable-length kernel of PyTorch does it; elsewhere texts of the same length are stacked, and `attend`
+    On a GPU a variable-length kernel of PyTorch does it; elsewhere texts of like length are stacked, and `attend`
     does it for a stack at a time.
 
     Args:
@@ -156,7 +194,7 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, packed: Packed, rate: float, 
         (N, A, D), the mixed values.
     """
     if not q.is_cuda:
-        return attend_by_length(q, k, v, packed.lengths, rate, attend)
+        return attend_in_stacks(q, k, v, packed.stacks, rate, attend)
     return attend_varlen(q, k, v, packed) if rate == 0 and _suits_varlen(q) else attend_nested(q, k, v, packed, rate)
 
 
@@ -166,23 +204,126 @@ def _suits_varlen(q: Tensor) -> bool:
     return varlen_attn is not None and suits and torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 
-def attend_by_length(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int], rate: float, attend: Attend) -> Tensor:
-    """Stack the texts of each length, attend, and put the rows back in their order; any device and precision.
+@dataclass(frozen=True, eq=False)
+class Stacks:
+    """Where the pieces of a packed batch lie in stacks of texts of like length, one stack after another.
 
-    A stack needs no mask. `split`, `stack`, `unbind` and `cat` undo one another in the backward pass, where slices
-    would each write a gradient as large as the whole batch.
+    Attributes:
+        places: (N,) the row of each piece; R rows in all, those behind the end of a text among them.
+        shapes: texts and places of each stack; R is the sum of their products.
+        masks: for each stack (b, 1, 1, t) bool, True at pieces; None where nothing is padded.
     """
-    groups: dict[int, list[int]] = {}
-    for number, length in enumerate(lengths):
-        groups.setdefault(length, []).append(number)
-    texts = [x.split(list(lengths)) for x in (q, k, v)]  # each B tensors (t, A, D)
-    mixed: list[Tensor] = [q] * len(lengths)
-    for members in groups.values():
-        stacks = [torch.stack([rows[number] for number in members]).transpose(1, 2) for rows in texts]  # (b, A, t, D)
-        rows = attend(stacks[0], stacks[1], stacks[2], None, rate)[0].transpose(1, 2).unbind()
-        for number, row in zip(members, rows, strict=True):
-            mixed[number] = row
-    return torch.cat(mixed)
+
+    places: Tensor
+    shapes: tuple[tuple[int, int], ...]
+    masks: tuple[Tensor | None, ...]
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> Self:
+        """The division that is cheapest to attend to."""
+        sizes = np.asarray(lengths)
+        starts = np.cumsum(sizes) - sizes
+        places = np.empty(int(sizes.sum()), dtype=np.int64)
+        shapes, masks, begin = [], [], 0
+        for members in divide(lengths):
+            own = sizes[members]
+            longest = int(own.max())
+            for row, number in enumerate(members):
+                places[starts[number] : starts[number] + sizes[number]] = (
+                    begin + row * longest + np.arange(sizes[number])
+                )
+            is_even = bool((own == longest).all())
+            real = torch.from_numpy(np.arange(longest) < own[:, None])[:, None, None]
+            masks.append(None if is_even else real.to(device))
+            shapes.append((len(members), longest))
+            begin += len(members) * longest
+        return cls(torch.from_numpy(places).to(device), tuple(shapes), tuple(masks))
+
+
+def divide(lengths: Sequence[int], cost: int = STACK_COST) -> list[list[int]]:
+    """The texts of a batch in groups of like length, so that attention, padded to the longest of each, costs least.
+
+    Args:
+        lengths: pieces of each text.
+        cost: of one more group, in weights.
+
+    Returns:
+        The numbers of the texts of each group; the longest come first.
+
+    Example:
+        >>> divide([10, 120, 10, 10, 118, 11])
+        [[1, 4], [5, 0, 2, 3]]
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    squares = sizes[order] ** 2
+    count = len(order)
+    least = np.zeros(count + 1, dtype=np.int64)  # what the first so many texts cost
+    begins = np.zeros(count + 1, dtype=np.int64)  # where the last group of that division begins
+    for end in range(1, count + 1):
+        costs = least[:end] + squares[:end] * np.arange(end, 0, -1) + cost
+        begins[end] = costs.argmin()
+        least[end] = costs[begins[end]]
+    bounds = [count]
+    while bounds[-1]:
+        bounds.append(int(begins[bounds[-1]]))
+    bounds.reverse()
+    return [order[begin:end].tolist() for begin, end in pairwise(bounds)]
+
+
+class Spread(torch.autograd.Function):
+    """Rows put at places of a larger tensor that is otherwise zero.
+
+    No two share a place, so that the backward pass gathers; that of PyTorch's own indexing adds up, which is slower.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor, rows: int) -> Tensor:
+        """(rows, ...) of (N, ...)."""
+        ctx.save_for_backward(places)
+        return x.new_zeros(rows, *x.shape[1:]).index_copy_(0, places, x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """(N, ...) of (rows, ...)."""
+        return gradients[0].index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class Gather(torch.autograd.Function):
+    """What `Spread` put at places, taken from there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor) -> Tensor:
+        """(N, ...) of (rows, ...)."""
+        ctx.save_for_backward(places)
+        ctx.rows = len(x)
+        return x.index_select(0, places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """(rows, ...) of (N, ...)."""
+        wide = gradients[0].new_zeros(ctx.rows, *gradients[0].shape[1:])
+        return wide.index_copy_(0, ctx.saved_tensors[0], gradients[0]), None
+
+
+def spread(x: Tensor, places: Tensor, rows: int) -> Tensor:
+    """(rows, ...), zero but for the rows of `x` (N, ...) at N different places."""
+    wide: Tensor = Spread.apply(x, places, rows)  # type: ignore[no-untyped-call]
+    return wide
+
+
+def attend_in_stacks(q: Tensor, k: Tensor, v: Tensor, stacks: Stacks, rate: float, attend: Attend) -> Tensor:
+    """Attend to a stack of texts of like length at a time; any device and precision."""
+    rows = sum(texts * places for texts, places in stacks.shapes)
+    bounds = [texts * places for texts, places in stacks.shapes]
+    wide = [spread(x, stacks.places, rows).split(bounds) for x in (q, k, v)]  # each (b * t, A, D)
+    mixed = []
+    for shape, mask, *parts in zip(stacks.shapes, stacks.masks, *wide, strict=True):
+        heads = [part.unflatten(0, shape).transpose(1, 2) for part in parts]  # (b, A, t, D)
+        mixed.append(attend(heads[0], heads[1], heads[2], mask, rate)[0].transpose(1, 2).flatten(0, 1))
+    joined = mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+    gathered: Tensor = Gather.apply(joined, stacks.places)  # type: ignore[no-untyped-call]
+    return gathered
 
 
 def attend_varlen(q: Tensor, k: Tensor, v: Tensor, packed: Packed) -> Tensor:

@@ -91,7 +91,8 @@ class BertForQuestionAnswering(BertWithHead):
             Logits, and the loss when both positions are given. As in `transformers` every place of a text may be
             chosen, padding too; `polarbert.training.question_answering` has a loss over the passage alone.
         """
-        hidden = self.bert(input_ids, attention_mask, token_type_ids).last_hidden_state
+        is_learning = start_positions is not None and end_positions is not None
+        hidden = self.bert(input_ids, attention_mask, token_type_ids, keep_padding=is_learning).last_hidden_state
         logits = self.read_out(hidden)
         if start_positions is None or end_positions is None:
             return QuestionAnsweringOutput(logits)

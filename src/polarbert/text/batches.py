@@ -1,4 +1,4 @@
-"""Which texts to compute together: those of like length, counted in pieces rather than in texts."""
+"""Which texts to learn from at once, and which to compute together; counted in pieces rather than in texts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,43 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Texts that are learned from together would fill, each padded to the longest, at most so many times the budget.
+MOST_PADDED = 4
+
+
+def draw_batches(lengths: Sequence[int], budget: int, seed: int) -> list[list[int]]:
+    """Batches to learn from: texts drawn at random, so many that they have about `budget` pieces.
+
+    The length of a text goes with what it says, and with its class. In batches of like length a step would see few
+    classes at a time, and a text would count the more the fewer it has beside it, that is, the longer it is; with the
+    small batches that suit small data, rare classes are not learned at all. The network reads such batches without
+    their padding (`polarbert.model.packing`), so they take hardly longer.
+
+    Args:
+        lengths: pieces of each text.
+        budget: most pieces in a batch, padding not counted; a longer text is a batch of its own.
+        seed: of the order; the plan depends on the arguments alone.
+
+    Returns:
+        The numbers of the texts of each batch; each text stands in exactly one.
+
+    Example:
+        >>> [len(batch) for batch in draw_batches([5] * 100, budget=250, seed=1)]
+        [50, 50]
+    """
+    batches: list[list[int]] = []
+    current: list[int] = []
+    pieces = longest = 0
+    for number in np.random.default_rng(seed).permutation(len(lengths)).tolist():
+        size = lengths[number]
+        padded = max(longest, size) * (len(current) + 1)
+        if current and (pieces + size > budget or padded > MOST_PADDED * budget):
+            batches.append(current)
+            current, pieces, longest = [], 0, 0
+        current.append(number)
+        pieces, longest = pieces + size, max(longest, size)
+    return [*batches, current] if current else batches
 
 
 def plan_batches(lengths: Sequence[int], budget: int, seed: int | None, pool_batches: int = 64) -> list[list[int]]:

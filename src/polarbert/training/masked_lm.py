@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from polarbert.errors import TrainingError
 from polarbert.model.masked_lm import BertForMaskedLM, has_masked_lm_head
 from polarbert.text import WordPieceTokenizer, join_segments
-from polarbert.text.batches import plan_batches
+from polarbert.text.batches import draw_batches, plan_batches
 from polarbert.training.base import Base
 from polarbert.training.device import choose_device, make_precision
 from polarbert.training.loop import train
@@ -134,7 +134,7 @@ class MaskedLmTask:
         Text n has in pass e the number n + e * (number of texts), so a number also says how the text is hidden.
         """
         lengths = [len(ids) for ids in self.train]
-        plan = plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
+        plan = draw_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
         return [[number + epoch * len(self.train) for number in batch] for batch in plan]
 
     def prepare(self, numbers: list[int]) -> list[MaskedBatch]:

@@ -28,7 +28,7 @@ from polarbert.inference.tagging_evaluation import TaggingEvaluation, judge_tagg
 from polarbert.metrics import count_entities, entity_f1, pool_texts, pool_types
 from polarbert.model.tagging import BertForTokenClassification
 from polarbert.text import WordPieceTokenizer
-from polarbert.text.batches import plan_batches
+from polarbert.text.batches import draw_batches, plan_batches
 from polarbert.text.words import cut_words
 from polarbert.training.base import Base
 from polarbert.training.confidence import THRESHOLD_SCALE, fit_calibration
@@ -152,7 +152,7 @@ class TaggingTask:
     def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:  # noqa: ARG002 - the same at any step
         """The plan of one pass, another for each."""
         lengths = [len(example.ids) for example in self.train]
-        return plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
+        return draw_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
 
     def prepare(self, numbers: list[int]) -> list[TaggedBatch]:
         """The tensors of these examples."""

@@ -15,7 +15,7 @@ from torch import nn
 from polarbert.errors import TrainingError
 from polarbert.model.heads import BertWithHead
 from polarbert.text import WordPieceTokenizer
-from polarbert.text.batches import plan_batches
+from polarbert.text.batches import draw_batches, plan_batches
 from polarbert.training.batching import Batch, Example, collate
 from polarbert.training.device import make_precision
 from polarbert.training.settings import TrainSettings
@@ -59,7 +59,7 @@ class TextTask:
     def batches_in_epoch(self, epoch: int, step: int = 0) -> list[list[int]]:  # noqa: ARG002 - the same at any step
         """The plan of one pass, another for each."""
         lengths = [len(example.ids) for example in self.train]
-        return plan_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
+        return draw_batches(lengths, self.settings.batch_tokens, self.settings.seed * 1000 + epoch)
 
     def prepare(self, numbers: list[int]) -> list[Batch]:
         """The tensors of these examples."""
