@@ -1,10 +1,11 @@
-"""`polarbert evaluate`: a model and labelled texts in, figures one can believe out."""
+"""`polarbert evaluate`: a model and labelled texts, or the behaviour suite, in; figures one can believe out."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from polarbert.bundle import Bundle, resolve
+from polarbert.cli.behaviour import Behaviour, refuse
 from polarbert.cli.judges import JUDGES
 from polarbert.cli.labelled import Source
 from polarbert.cli.options import (
@@ -48,10 +50,10 @@ EMBEDDED = "default"
 def evaluate(
     model: Annotated[
         str, typer.Argument(help="A model directory or a Hub id; default is the embedded model.", metavar="MODEL")
-    ],
+    ] = EMBEDDED,
     data: Annotated[
-        str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
-    ],
+        str | None, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
+    ] = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
@@ -65,6 +67,22 @@ def evaluate(
             help="What labels of the file stand for, as good=positive,bad=negative; other= leaves rows out.",
         ),
     ] = None,
+    behaviour: Annotated[
+        bool,
+        typer.Option("--behaviour", help="Judge by the behaviour suite (negation, typos, names, ...); takes no DATA."),
+    ] = False,
+    capability: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--capability",
+            help="Only this capability or group of the behaviour suite; may be repeated.",
+            metavar="NAME",
+        ),
+    ] = None,
+    failures: Annotated[
+        int,
+        typer.Option("--failures", min=0, help="Cases of the behaviour suite that failed to show, of each capability."),
+    ] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a page with pictures (.html).", metavar="PAGE")
     ] = None,
@@ -79,11 +97,13 @@ def evaluate(
     engine: Engine = None,
     device: Device = None,
 ) -> None:
-    """Judge a model on labelled rows that it was not trained on.
+    """Judge a model on labelled rows that it was not trained on, or by the behaviour suite.
 
     Stars from 1 to 5 are known to a model of sentiment: 1 and 2 are negative, 3 is neutral, 4 and 5 are positive.
 
     Example: polarbert evaluate default reviews.csv --text-column review --label-column stars -o page.html
+
+    Example: polarbert evaluate default --behaviour --capability negation --failures 2
     """
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
@@ -91,9 +111,28 @@ def evaluate(
     device = settle_device(device, engine)
     mapping = label_mapping(labels or [])
     columns = list(dict.fromkeys(by or []))
+    if behaviour:
+        given: dict[str, object] = {
+            data or "": data,
+            "--by": by,
+            "--labels": labels,
+            "--pair-column": pair_column,
+            "--format": kind,
+        }
+        given |= {"--text-column": text_column != "text", "--label-column": label_column != "label"}
+        refuse({**given, "--delimiter": delimiter, "--encoding": encoding}, "means nothing with --behaviour")
+    else:
+        refuse({"--capability": capability, "--failures": failures}, "is for --behaviour")
+        if data is None:
+            raise UsageError(_no_data(model))
     if output is not None:
         _check_output(output, overwrite)
     bundle = Bundle.open(resolve(None if model == EMBEDDED else model))
+    name = "The embedded model" if model == EMBEDDED else bundle.path.name
+    if data is None:
+        asked = Behaviour(capability or [], failures)
+        asked.run(bundle, name, output, as_json, quiet, threads, engine, device, min_confidence)
+        return
     if bundle.task not in CLASS_TASKS:
         judge = JUDGES[bundle.task]
         judge.refuse(bundle, {"by": columns, "labels": mapping, "output": output, "min_confidence": min_confidence})
@@ -118,7 +157,6 @@ def evaluate(
     if output is not None:
         from polarbert.report import write_report
 
-        name = "The embedded model" if model == EMBEDDED else bundle.path.name
         write_report(evaluation, output, f"{name} on {shown_name(dataset.name)}")
         note(f"{output}: open it in a browser; it needs no network", quiet)
 
@@ -129,6 +167,16 @@ def _read(source: Source, bundle: Bundle, mapping: Mapping[str, str]) -> Dataset
         return replace(source, keep=()).read(bundle.task)
     # Labels are read as they stand: what they mean, the model says.
     return align(source.read("pair" if bundle.task == "pair" else "classification"), bundle.labels, mapping)
+
+
+def _no_data(model: str) -> str:
+    """What to do when the command has no file; a single argument that is one may be meant as the data."""
+    if Path(model).is_file():
+        return f"name a model and a file: polarbert evaluate {EMBEDDED} {shlex.quote(model)} takes the embedded model"
+    return (
+        f"no file with labelled rows is named: polarbert evaluate {shlex.quote(model)} DATA. "
+        "The behaviour suite needs none: add --behaviour"
+    )
 
 
 def label_mapping(given: Sequence[str]) -> dict[str, str]:
