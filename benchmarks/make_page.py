@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import page_engines
+import page_explanations
 import page_million
 import page_pretraining
 import page_tasks
@@ -354,6 +355,13 @@ SECTIONS = {
         ((page_million.CHART, page_million.chart),),
     ),
     "quantisation": Section("What int8 costs", "python benchmarks/quantisation.py", _quantisation_section),
+    "explanations": Section(
+        "Explanations",
+        "python benchmarks/explanations.py",
+        page_explanations.section,
+        page_explanations.goals,
+        ((page_explanations.CHART, page_explanations.chart),),
+    ),
     "training": Section(
         "Fine-tuning",
         "python benchmarks/training.py",

@@ -33,6 +33,16 @@ def reviews(count: int) -> list[LabelledText]:
     return _distinct([row for row in _read("womens_clothing/train") if is_dev(row.text)], count)
 
 
+def app_reviews(count: int) -> list[LabelledText]:
+    """Reviews of apps: the validation part of `playstore`."""
+    return _distinct(_read("playstore/val"), count)
+
+
+def film_reviews(count: int) -> list[LabelledText]:
+    """Whole reviews of films: the validation part of `imdb`."""
+    return _distinct(_read("imdb/val"), count)
+
+
 def data_directory() -> Path:
     """The directory that POLARBERT_DATA names."""
     directory = os.environ.get("POLARBERT_DATA")

@@ -40,7 +40,7 @@ What holds for all commands:
 | 130 | stopped by Ctrl-C (SIGINT) |
 | 143 | stopped by SIGTERM |
 
-The commands `explain`, `check`, `report` and `serve` do not exist yet.
+The commands `check`, `report` and `serve` do not exist yet.
 """
 
 

@@ -33,6 +33,26 @@ def many(count: int, seed: int = 1) -> Dataset:
     return dataset(texts, [labels[key] for key in keys])
 
 
+def of_pairs(pairs: Sequence[tuple[str, str]], labels: Sequence[int]) -> Dataset:
+    """A dataset of pairs of texts and class numbers."""
+    rows = [
+        LabelledText(first, label, row, pair=second)
+        for row, ((first, second), label) in enumerate(zip(pairs, labels, strict=True), start=1)
+    ]
+    return Dataset("pairs.csv", rows, ["other", "same"], "pair")
+
+
+def many_pairs(count: int, seed: int = 1) -> Dataset:
+    """Random pairs, most of which share a text with a few others, as first or as second one."""
+    rng = random.Random(seed)
+    texts = [f"{number * 7919} {' '.join(rng.choices(WORDS, k=6))} {number * 104729}" for number in range(count * 2)]
+    pairs = [(texts[2 * number], texts[2 * number + 1]) for number in range(count)]
+    for number in range(0, count - 1, 3):
+        shared = rng.choice(pairs[number])
+        pairs[number + 1] = rng.choice([(shared.upper(), pairs[number + 1][1]), (pairs[number + 1][0], shared + "!")])
+    return of_pairs(pairs, [number % 2 for number in range(count)])
+
+
 def parts(splits: Splits) -> list[list[int]]:
     """The rows of train, dev and test."""
     return [splits.part(name).tolist() for name in PARTS]

@@ -23,9 +23,11 @@ import chart
 import child
 import common
 import engines
+import explanations
 import make_page
 import million
 import page_engines
+import page_explanations
 import page_pretraining
 import page_tasks
 import score
@@ -65,6 +67,29 @@ def contestant(seconds: list[float], ratio: float, share: float) -> dict[str, An
         "accuracy": 0.7125,
         "gops": 100.0,
         "share_of_int8_gemm": share,
+    }
+
+
+def invented_explanations() -> dict[str, Any]:
+    names = (page_explanations.OURS, page_explanations.ATTENTION, page_explanations.RANDOM)
+    contestants = {
+        name: {
+            "area": 0.3 + more,
+            "more_than_explain": more,
+            "standard_error": 0.01,
+            "curve": [0.9 - 0.05 * n for n in range(11)],
+        }
+        for name, more in zip(names, (0.0, 0.15, 0.25), strict=True)
+    }
+    timed = {"seconds": common.summary([0.06]), "answer_seconds": common.summary([0.004]), "readings": 103.0}
+    judged = {"texts": 300, "words": 20.5, "contestants": contestants}
+    cost = {name: copy.deepcopy(timed) for name in explanations.TIMED_WORDS}
+    return {
+        "threads": 2,
+        "engine": "onnxruntime",
+        "cost": cost,
+        "short": judged,
+        "long": copy.deepcopy(judged),
     }
 
 
@@ -112,6 +137,7 @@ def invented_results() -> dict[str, dict[str, Any]]:
         "million": invented_million(),
         "quantisation": about("quantisation")
         | {"texts": 600, "variants": {"smoothing": {"log_probability_rms": 0.125, "labels_changed": 0.015}}},
+        "explanations": about("explanations") | invented_explanations(),
         "training": about("training")
         | {
             "threads": 2,
@@ -319,6 +345,8 @@ def test_a_goal_that_is_met_is_no_news() -> None:
     ("where", "value", "said"),
     [
         (("score", "sets", "tweets", "contestants", "polarbert score, onnxruntime", "ratio", "median"), 3.29, "3.29"),
+        (("explanations", "cost", "25 words", "seconds", "p95"), 0.1, "100 ms"),
+        (("explanations", "short", "contestants", "at random", "more_than_explain"), 0.019, "0.019 ± 0.020"),
         (
             ("score", "sets", "tweets", "contestants", "polarbert score, onnxruntime", "share_of_int8_gemm"),
             0.499,

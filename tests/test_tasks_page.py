@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.questions import Question
+from polarbert.data.splits import is_dev
 from polarbert.data.tagged import tagged_text
 from polarbert.model.kinds import head_of
 from polarbert.training.base import Base
@@ -176,6 +177,20 @@ def test_nothing_is_learned_that_judges_and_labels_keep_their_numbers(
     assert first.dev.rows == second.dev.rows
     tenth = sets.read(replace(chosen, dev=None))
     assert not {row.text for row in tenth.train.rows} & {row.text for row in tenth.dev.rows}
+
+
+def test_no_pair_is_learned_that_has_a_text_of_one_that_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLARBERT_DATA", str(tmp_path))
+    first = [f"{number * 7919} is number {number}" for number in range(100)]
+    judged = [text for text in first if is_dev(text)]
+    free = [text for text in first if not is_dev(text)]
+    second = [f"{number * 104729} of others" for number in range(100)]
+    second[first.index(free[0])] = judged[0].upper() + "!"
+    second[first.index(free[1])] = second[first.index(judged[1])]
+    write_table(tmp_path / "set/train.parquet", text=first, text_pair=second, label=["same", "other"] * 50)
+    parts = sets.read(sets.LabelledSet("a set", "pair", "set/train.parquet", "accuracy"))
+    assert [row.text for row in parts.dev.rows] == judged
+    assert [row.text for row in parts.train.rows] == free[2:]
 
 
 def test_figures_of_classes_are_those_of_scikit_learn() -> None:

@@ -8,8 +8,8 @@ names; recipes/embedded/README.md says where they come from.
 
 Both contenders learn the same rows, drawn by the seed, as often, in batches of about as many pieces, at the same peak
 rate and in the same precision. They are judged as often on the same dev rows by the same functions. What differs is
-what the contenders are: the loop with its warm-up, decay, batches of like length and reading of spans and tags, and the
-Trainer with its defaults. Rows to learn from that repeat a dev row are left out.
+what the contenders are: the loop with its warm-up, decay, batches counted in pieces and reading of spans and tags, and
+the Trainer with its defaults. Rows to learn from that repeat a dev row are left out.
 """
 
 from __future__ import annotations

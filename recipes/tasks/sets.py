@@ -1,7 +1,8 @@
 """The sets of labelled texts by which the kinds of task are measured: what is learned from, and what judges.
 
 Reads files from the directory that POLARBERT_DATA names; recipes/embedded/README.md says where they come from. No row
-that is learned from has the texts of one that judges.
+that is learned from has the texts of one that judges. Where pairs that judge are taken out of those to learn from, no
+pair is left there that has one of their texts, or a text nearly like it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pretrain"))
 
 import labelled
 from polarbert.data.dataset import Dataset, LabelledText, read_labelled
+from polarbert.data.duplicates import clusters
 from polarbert.data.joined import with_labels
 from polarbert.data.questions import read_questions
 from polarbert.data.rated import read_rated
@@ -137,7 +139,7 @@ def read(chosen: LabelledSet) -> Parts:
     learned = _read(chosen.task, chosen.train)
     if chosen.dev is None:
         dev = replace(learned, rows=[row for row in learned.rows if is_dev(row.text)])
-        learned = replace(learned, rows=[row for row in learned.rows if not is_dev(row.text)])
+        learned = replace(learned, rows=_apart([row for row in learned.rows if not is_dev(row.text)], dev.rows))
     else:
         dev = _with_labels(_read(chosen.task, chosen.dev), learned.labels)
     held_out = {normalised(row.content) for row in dev.rows}
@@ -154,6 +156,16 @@ def some(rows: Sequence[LabelledText], count: int, seed: int) -> list[LabelledTe
     """At most so many rows, drawn by a seed, in their order."""
     drawn = np.random.default_rng(seed).permutation(len(rows))[:count]
     return [rows[number] for number in sorted(drawn.tolist())]
+
+
+def _apart(rows: list[LabelledText], dev: Sequence[LabelledText]) -> list[LabelledText]:
+    """Of pairs those that have no text of a pair that judges, nor one nearly like it; single texts as they are."""
+    if any(row.pair is None for row in rows):
+        return rows
+    texts = [text for row in (*dev, *rows) for text in (row.text, row.pair or "", row.content)]
+    cluster_of = clusters(texts).reshape(-1, 3)
+    judged = set(cluster_of[: len(dev)].ravel().tolist())
+    return [row for row, found in zip(rows, cluster_of[len(dev) :].tolist(), strict=True) if judged.isdisjoint(found)]
 
 
 def _read(task: str, name: str) -> Dataset:

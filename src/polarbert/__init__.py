@@ -14,22 +14,29 @@ from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from polarbert.inference.answerer import Answer, QuestionAnswerer
+    from polarbert.inference.by_sentence import BySentence, SentencePrediction
     from polarbert.inference.classifier import Rating, Regressor, SentimentModel, TextClassifier
+    from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
     from polarbert.inference.prediction import Prediction
     from polarbert.inference.tagger import Entity, Tagger, Tagging
 
 __version__ = "0.1.0"
 __all__ = [
     "Answer",
+    "BySentence",
     "Entity",
+    "Explanation",
     "Prediction",
     "QuestionAnswerer",
     "Rating",
     "Regressor",
+    "SentencePrediction",
+    "SentenceWeight",
     "SentimentModel",
     "Tagger",
     "Tagging",
     "TextClassifier",
+    "WordWeight",
     "__version__",
     "load",
 ]
@@ -40,15 +47,20 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Answer": "polarbert.inference.answerer",
+    "BySentence": "polarbert.inference.by_sentence",
     "Entity": "polarbert.inference.tagger",
+    "Explanation": "polarbert.inference.explanation",
     "Prediction": "polarbert.inference.prediction",
     "QuestionAnswerer": "polarbert.inference.answerer",
     "Rating": "polarbert.inference.classifier",
     "Regressor": "polarbert.inference.classifier",
+    "SentencePrediction": "polarbert.inference.by_sentence",
+    "SentenceWeight": "polarbert.inference.explanation",
     "SentimentModel": "polarbert.inference.classifier",
     "Tagger": "polarbert.inference.tagger",
     "Tagging": "polarbert.inference.tagger",
     "TextClassifier": "polarbert.inference.classifier",
+    "WordWeight": "polarbert.inference.explanation",
 }
 
 

@@ -69,7 +69,7 @@ def pearson(truth: Floats, predicted: Floats) -> float:
 
 def spearman(truth: Floats, predicted: Floats) -> float:
     """Correlation of ranks, equal values sharing the mean of theirs; NaN where one side is always the same."""
-    return pearson(_ranks(truth), _ranks(predicted))
+    return pearson(ranks(truth), ranks(predicted))
 
 
 def matthews(truth: Classes, predicted: Classes, classes: int) -> float:
@@ -229,7 +229,7 @@ def coverage_curve(confidence: Floats, correct: NDArray[np.bool_], points: int =
     )
 
 
-def _ranks(values: Floats) -> NDArray[np.float64]:
+def ranks(values: Floats) -> NDArray[np.float64]:
     """(n,) places in rising order, equal values at the mean of their places."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)

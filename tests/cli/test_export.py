@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.scoring_fixtures import QUICK, Outcome, sentences
+from safetensors.torch import load_file, save_file
+from tests.scoring_fixtures import CALIBRATION, OVERLAP, QUICK, WINDOW, Outcome, sentences
 
 from polarbert.bundle import Bundle
+from polarbert.calibration import Calibration
+from polarbert.model import BertConfig, BertForSequenceClassification
+from polarbert.text import WordPieceTokenizer
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
@@ -57,6 +61,61 @@ def test_quiet_says_nothing(command: Command, own_model: Path, texts: Path) -> N
     assert command("export", own_model, "--texts", texts, "-c", "review", "--quiet") == Outcome(0, "", "")
 
 
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text, _ in sentences(20, 63)))
+    return file
+
+
+def test_a_bundle_that_is_exported_again_stays_as_sure_as_it_was(
+    command: Command, own_bundle: Path, few: Path, tmp_path: Path
+) -> None:
+    before = Bundle.open(own_bundle)
+    assert (before.calibration, before.window, before.overlap) == (CALIBRATION, WINDOW, OVERLAP)
+    ended = command("export", own_bundle, "-o", tmp_path / "out", "--texts", few)
+    assert "temperature and unsure threshold are those of the bundle" in ended.err
+    after = Bundle.open(tmp_path / "out")
+    for name in ("task", "labels", "calibration", "window", "overlap", "provenance", "traits"):
+        assert getattr(after, name) == getattr(before, name), name
+    asked = ["predict", "the app was very bad and my book was great", "--json", *QUICK]
+    said = [json.loads(command(*asked, "--model", model).out) for model in (own_bundle, tmp_path / "out")]
+    assert said[1]["unsure"] == said[0]["unsure"]
+    assert said[1]["confidence"] == pytest.approx(said[0]["confidence"], abs=0.05)
+    command("export", own_bundle, "-o", tmp_path / "narrow", "--texts", few, "--window", "32")
+    narrow = Bundle.open(tmp_path / "narrow")
+    assert (narrow.window, narrow.overlap, narrow.calibration) == (32, 8, CALIBRATION)
+
+
+def test_confidence_that_is_not_the_new_bundles_is_left_out_and_told(
+    command: Command, own_bundle: Path, few: Path, tmp_path: Path
+) -> None:
+    ended = command("export", own_bundle, "-o", tmp_path / "out", "--texts", few, "--task", "classification")
+    assert "the bundle is for sentiment, so its temperature and unsure threshold are left out" in ended.err
+    assert Bundle.open(tmp_path / "out").calibration == Calibration()
+    save_file(load_file(own_bundle / "model.safetensors"), own_bundle / "model.safetensors", {"trained": "further"})
+    ended = command("export", own_bundle, "--texts", few)
+    assert "model.safetensors: is damaged or was changed" in ended.err
+    after = Bundle.open(own_bundle)
+    assert (after.calibration, after.task, after.window) == (Calibration(), "sentiment", WINDOW)
+
+
+def test_a_network_of_one_number_is_a_regression(
+    command: Command, few: Path, tmp_path: Path, vocab: list[str], tokenizer: WordPieceTokenizer
+) -> None:
+    config = BertConfig.tiny(vocab_size=len(vocab), max_position_embeddings=WINDOW)
+    BertForSequenceClassification(config, ["stars"]).save_pretrained(tmp_path / "one")
+    tokenizer.save(tmp_path / "one")
+    ended = command("export", tmp_path / "one", "-o", tmp_path / "out", "--texts", few, "--task", "classification")
+    assert ended.code == 1
+    assert f"{tmp_path / 'one' / 'config.json'}: id2label names 1 label, and a model for classification" in ended.err
+    assert "say --task regression" in ended.err
+    ended = command("export", tmp_path / "one", "-o", tmp_path / "out", "--texts", few)
+    assert ended.code == 0, ended.err
+    assert "of the numbers changed" in ended.err
+    assert Bundle.open(tmp_path / "out").task == "regression"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -64,7 +123,7 @@ def test_quiet_says_nothing(command: Command, own_model: Path, texts: Path) -> N
         (["empty"], 1, "empty: not a model directory (it has no config.json)"),
         (["model", "--task", "sorcery"], 2, "--task is 'sorcery'"),
         (["model", "--texts", "none.csv"], 2, "none.csv: cannot be read: No such file"),
-        (["model", "--texts", "texts.csv"], 2, "no column 'text'"),
+        (["model", "--texts", "texts.csv"], 2, "The columns are 'review'. Name another with --text-column"),
         (["model", "--texts", "blank.csv", "-c", "review"], 1, "the column 'review' holds no text"),
         (["model", "--window", "3"], 2, "--window"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -33,8 +32,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the settings and a file of each kind."""
     folder = tmp_path_factory.mktemp("kinds")
     (folder / "quick.toml").write_text(QUICK_TOML.replace("epochs = 5", "epochs = 12"))
-    chosen, found = random.Random(8), sentences(ROWS, 6)
-    others = [chosen.choice(found) for _ in found]
+    found, others = sentences(ROWS, 6), sentences(2 * ROWS, 6)[ROWS:]  # no text stands in two pairs
     pairs = [(one, two, "same" if a == b else "other") for (one, a), (two, b) in zip(found, others, strict=True)]
     write(folder / "pairs.csv", ["first", "second", "label"], pairs)
     write(folder / "rated.csv", ["text", "percent"], [(text, VALUES[label]) for text, label in found])
@@ -157,7 +155,26 @@ def test_a_row_without_its_second_text_gets_an_error_and_the_others_their_answer
         (["predict", "-m", "pair-model", *"abc", "--pair", "d", "--pair", "e"], "there are 3 texts and 2 second"),
         (["predict", "-m", "rating-model", "one", "--pair", "two"], "--pair: this is a model for regression"),
         (["score", "rated.csv", "-o", "x.csv", "-m", "rating-model", "--pair-column", "percent"], "reads single texts"),
-        (["score", "pairs.csv", "-o", "x.csv", "-m", "pair-model", "-c", "first"], "no column 'text_pair'"),
+        (
+            ["score", "pairs.csv", "-o", "x.csv", "-m", "pair-model", "-c", "first"],
+            "no column 'text_pair'. The columns are 'first', 'second', 'label'. Name another with --pair-column",
+        ),
+        (
+            ["train", "rated.csv", "-o", "new", "--task", "pair", "-l", "percent"],
+            "no column 'text_pair'. The columns are 'text', 'percent'. Name another with --pair-column",
+        ),
+        (
+            ["train", "pairs.csv", "-o", "new"],
+            "no column 'text'. The columns are 'first', 'second', 'label'. Name another with --text-column",
+        ),
+        (
+            ["predict", "-m", "rating-model", "one", "--min-confidence", "0.5"],
+            "--min-confidence means nothing to a model",
+        ),
+        (
+            ["score", "rated.csv", "-o", "x.csv", "-m", "rating-model", "--min-confidence", "0.5"],
+            "--min-confidence means nothing to a model for regression; leave it out",
+        ),
         (["evaluate", "rating-model", "rated.csv", "-l", "percent", "--by", "text"], "--by means nothing to a model"),
         (["train", "rated.csv", "-o", "new", "--pair-column", "percent", "-l", "text"], "say --task pair or --task"),
         (["train", "rated.csv", "-o", "new", "--task", "ranking"], "task must be sentiment, classification, pair"),
@@ -206,4 +223,11 @@ def test_the_card_says_what_the_model_is_for(paired: Path, rated: Path) -> None:
     assert "Gives texts a number: percent." in card
     assert "| Pearson | 0." in card
     assert "## Confidence" not in card
-    assert 'predict(["A text"], pairs=["Another"])' in (paired / "README.md").read_text("utf-8")
+    assert "--text-column TEXT --model" in card
+    assert "each text counting nearly the same" in card
+    assert "`transformers` opens the weights" in card
+    of_pairs = (paired / "README.md").read_text("utf-8")
+    assert 'predict(["A text"], pairs=["Another"])' in of_pairs
+    assert "--text-column FIRST --pair-column SECOND --model" in of_pairs
+    assert "pairs.csv, in pairs:" in of_pairs
+    assert "of a pair all of the first text" in of_pairs

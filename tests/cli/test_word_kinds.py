@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -107,10 +108,15 @@ def test_training_a_tagger_says_how_well_it_finds_entities_and_leaves_a_bundle(t
     assert "mentions.conll (test part): 12 texts judged" in out
     assert "entity F1" in out
     assert "12 texts are in the dev part" in err
+    assert "of the tags of entities changed" in err
     assert err.rstrip().endswith(f'Use it: polarbert predict -m {tagger} "..."')
     figures = json.loads((tagger / "evaluation.json").read_text("utf-8"))
     assert (figures["n"], [one["label"] for one in figures["types"]]) == (12, types)
-    assert "Finds entities in texts: " in (tagger / "README.md").read_text("utf-8")
+    card = (tagger / "README.md").read_text("utf-8")
+    assert "Finds entities in texts: " in card
+    assert "each word counting nearly the same" in card
+    assert "of the words that either graph takes for a part of an entity get another tag" in card
+    assert "head and tail" not in card
 
 
 def test_parts_may_be_files_of_their_own(
@@ -193,10 +199,17 @@ def test_training_an_answerer_says_how_well_it_answers_and_leaves_a_bundle(answe
     out, err = ((room / f"qa.{name}").read_text("utf-8") for name in ("out", "err"))
     assert "exact match" in out
     assert f'polarbert predict -m {answerer} "..." --context "..."' in err
+    assert "questions of the dev part" in err
+    assert "of the starts and ends changed" in err
+    assert not re.search(r"(train|dev|test): [0-9]+ texts", err)
     figures = json.loads((answerer / "evaluation.json").read_text("utf-8"))
     assert (figures["n"], figures["passages"]) == (3, 1)
     assert 0 <= figures["exact_match"]["value"] <= figures["f1"]["value"] <= 1
-    assert "Answers a question" in (answerer / "README.md").read_text("utf-8")
+    card = (answerer / "README.md").read_text("utf-8")
+    assert "Answers a question" in card
+    assert "each window of a passage counting nearly the same" in card
+    assert "--text-column PASSAGE --pair-column QUESTION --model" in card
+    assert "head and tail" not in card
 
 
 def test_answers_stand_where_they_are_said_to(answerer: Path, command: Command) -> None:
@@ -342,7 +355,7 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
     ("tagged words for no task", ["train", "m.conll", "-o", "x"], 2, "Train with --task tagging"),
     ("questions for no task", ["train", "q.json", "-o", "x"], 2, "q.json: by its name it holds questions"),
     ("tagged words for qa", ["train", "m.conll", "--task", "qa", "-o", "x"], 2, "Train with --task tagging"),
-    ("table for tagging", ["train", "t.csv", "--task", "tagging", "-o", "x"], 2, "t.csv: no column 'tokens'"),
+    ("table for tagging", ["train", "t.csv", "--task", "tagging", "-o", "x"], 2, "Name another with --text-column"),
     ("table for qa", ["train", "t.csv", "--task", "qa", "-o", "x"], 1, "t.csv: cannot be read as JSON"),
     ("no entities", ["train", "o.conll", "--task", "tagging", "-o", "x"], 1, "every word is 'O'"),
     ("Latin-1", ["train", "l.conll", "--task", "tagging", "-o", "x"], 1, "say --encoding cp1252"),
@@ -351,7 +364,24 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
     ("empty questions", ["train", "e.json", "--task", "qa", "-o", "x"], 1, "e.json: is empty; name a file"),
     ("empty stdin", ["evaluate", "answerer", "-"], 1, "stdin: is empty; name a file that holds questions"),
     ("pairs of words", ["train", "m.conll", "--task", "tagging", "--pair-column", "b", "-o", "x"], 2, "--pair-column"),
-    ("parts of questions", ["train", "q.json", "--task", "qa", "--split-column", "p", "-o", "x"], 2, "--split-column"),
+    (
+        "parts of questions",
+        ["train", "q.json", "--task", "qa", "--split-column", "p", "-o", "x"],
+        2,
+        "the task is qa; leave it out, and give the parts as files with --dev and --test",
+    ),
+    (
+        "weights of classes",
+        ["train", "q.json", "--task", "qa", "--config", "w.toml", "-o", "x"],
+        1,
+        "settings: class_weights is for classes, and the task is qa; leave it out",
+    ),
+    (
+        "names of classes",
+        ["train", "n.conll", "--task", "tagging", "--config", "l.toml", "-o", "x"],
+        1,
+        "settings: labels is for classes, and the task is tagging; leave it out",
+    ),
     ("column of questions", ["evaluate", "answerer", "q.json", "-c", "a"], 2, "--text-column and --label-column are"),
     (
         "format of questions",
@@ -398,6 +428,9 @@ def test_what_does_not_fit_is_named_with_what_to_do(
     Path("t.csv").write_text("a,b\n1,2\n")
     Path("n.csv").write_text("text,entities\n1,2\n")
     Path("e.conll").touch()
+    Path("n.conll").write_text(MENTIONS.read_text("utf-8"), "utf-8")
+    Path("w.toml").write_text("class_weights = true\n")
+    Path("l.toml").write_text('[labels]\n"B-place" = "B-town"\n')
     Path("e.json").touch()
     assert_refused(command(*arguments), code, words)
     assert not Path("x").exists()

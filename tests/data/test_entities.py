@@ -27,6 +27,7 @@ ENTITIES = st.lists(st.tuples(st.sampled_from(["PER", "LOC"]), st.integers(1, 3)
         ("U-LOC B-PER L-PER O M-PER", [("LOC", 0, 1), ("PER", 1, 3), ("PER", 4, 5)]),  # BILOU, BMES
         ("PER PER LOC O", [("PER", 0, 2), ("LOC", 2, 3)]),  # types alone
         ("b-PER i-PER o", [("PER", 0, 2)]),
+        ("O e-mail e-mail O u-turn", [("e-mail", 1, 3), ("u-turn", 4, 5)]),  # types alone, with a hyphen in their names
         ("B I O", [("entity", 0, 2)]),
         ("B-a-b I-a-b", [("a-b", 0, 2)]),
     ],
@@ -61,4 +62,4 @@ def test_labels_and_their_types() -> None:
     assert bio_labels(["b", "a", "b"]) == ["O", "B-a", "I-a", "B-b", "I-b"]
     assert entity_types(["O", "I-b", "B-a", "I-a"]) == ["b", "a"]
     assert read_tag("E-x") == ("E", "x")
-    assert [has_prefix(tag) for tag in ("O", "B-x", "B", "NN", "Bx")] == [True, True, True, False, False]
+    assert [has_prefix(tag) for tag in ("O", "B-x", "B", "NN", "Bx", "s-x")] == [True, True, True, False, False, False]

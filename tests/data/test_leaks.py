@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.split_fixtures import dataset, many, parts
+from tests.split_fixtures import dataset, many, many_pairs, of_pairs, parts
 
 from polarbert.data.duplicates import similarity, text_key
 from polarbert.data.leaks import Leak, find_leaks
@@ -65,6 +65,40 @@ def test_what_chose_the_model_and_judges_it_is_found() -> None:
         "the model was chosen by them"
     )
     assert [(leak.exact, leak.near) for leak in leaks[:-1]] == [(0, 0), (0, 0)]
+
+
+def test_pairs_that_share_one_of_their_texts_are_counted() -> None:
+    pairs = [
+        ("How do I pay by card?", "Is there a fee for cards?"),
+        ("Where are my old notes?", "Can I search in notes?"),
+        ("is there a fee for cards", "Who made this app?"),
+        ("How do I pay by card", "Is there a fee for cards"),
+        ("May my dog come in?", "Is the museum open today?"),
+        ("How do I share a photo?", "where are my old notes"),
+    ]
+    data = of_pairs(pairs, [0, 1, 0, 1, 0, 1])
+    leaks = find_leaks(data, given_splits(data, ["train", "train", "dev", "dev", "dev", "test"]))
+    assert leaks[0] == Leak("dev", 1, 0, 3, ((4, 1), (3, 1)), shared=1, unit="pairs")
+    assert leaks[0].message() == (
+        "dev: 1 of 3 pairs stand in train too, and 1 share one of their texts with it (row 4 is like row 1, row 3 is "
+        "like row 1); figures on them are too good"
+    )
+    assert leaks[1] == Leak("test", 0, 0, 1, ((6, 2),), shared=1, unit="pairs")
+    assert leaks[2] == Leak("test", 0, 0, 1, other="dev", unit="pairs")
+
+
+def test_rows_of_pairs_at_random_leak_and_parts_made_here_do_not() -> None:
+    data = many_pairs(200)
+    splits = random_splits(data)
+    leaks = find_leaks(data, splits)
+    for leak in leaks:
+        there, here = (
+            [{text_key(data.rows[row].text), text_key(data.rows[row].pair or "")} for row in splits.part(part)]
+            for part in (leak.other, leak.part)
+        )
+        assert leak.exact + leak.near + leak.shared == sum(any(one & two for two in there) for one in here)
+    assert leaks[0].shared > 0
+    assert all(leak.exact + leak.near + leak.shared == 0 for leak in find_leaks(data, make_splits(data)))
 
 
 def test_a_part_without_rows_leaks_nothing() -> None:

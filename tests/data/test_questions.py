@@ -124,6 +124,23 @@ def test_an_answer_that_is_not_at_its_offset_is_taken_from_where_it_stands_neare
     )
 
 
+@pytest.mark.parametrize(
+    ("passage", "wanted", "offset", "found"),
+    [
+        ("The Annual report says whom we met: Ann.", "Ann", 0, ("Ann", 36)),
+        ("Born in 1945, he had 4 brothers.", "4", 9, ("4", 21)),
+        ("It costs US$5, not $50.", "$5", 12, ("$5", 11)),
+        ("Die Schneemänner schmolzen.", "männer", 0, ("männer", 10)),  # nowhere a word of its own
+        ("東京都に住む", "東京", 3, ("東京", 0)),
+    ],
+)
+def test_an_answer_is_rather_found_as_whole_words(
+    tmp_path: Path, passage: str, wanted: str, offset: int, found: tuple[str, int]
+) -> None:
+    dataset = read(tmp_path, squad(asked([{"text": wanted, "answer_start": offset}]), context=passage))
+    assert one(dataset).answers == (found,)
+
+
 def test_blanks_around_an_answer_are_no_fault(tmp_path: Path) -> None:
     dataset = read(tmp_path, squad(asked([{"text": " Paul ", "answer_start": 29}])))
     assert one(dataset).answers == (("Paul", 30),)
@@ -251,7 +268,21 @@ def test_an_answer_always_stands_where_it_says(words: list[str], start: int, dat
     assert passage[found.start : found.start + len(found.text)] == found.text
     assert found.text.split() == wanted.split()
     there = [place for place in range(len(passage)) if passage.startswith(found.text, place)]
+    whole = [place for place in there if _is_whole(passage, place, place + len(found.text))]
+    if found.moved and whole:
+        assert found.start in whole
+        there = whole
     assert abs(found.start - start) <= min(abs(place - start) for place in there) + len(wanted)
+
+
+def _is_whole(passage: str, start: int, end: int) -> bool:
+    """No word goes on over either end."""
+
+    def goes_on(place: int) -> bool:
+        around = passage[place - 1 : place + 1] if place else ""
+        return len(around) == 2 and all(letter.isalnum() or letter == "_" for letter in around)
+
+    return not goes_on(start) and not goes_on(end)
 
 
 def test_the_example_is_as_its_description_says() -> None:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.split_fixtures import dataset, many, parts
+from tests.split_fixtures import dataset, many, many_pairs, of_pairs, parts
 
+from polarbert.data.dataset import Dataset, LabelledText
+from polarbert.data.division import MOST_SHARED
 from polarbert.data.duplicates import similarity, text_key
+from polarbert.data.questions import Question
+from polarbert.data.rated import RatedText
 from polarbert.data.splits import Splits, given_splits, is_dev, make_splits, normalised, random_splits
+from polarbert.data.tagged import TaggedText, tagged_text
 from polarbert.errors import DataError, UsageError
 
 
@@ -74,6 +80,44 @@ def test_no_text_nor_one_nearly_like_it_stands_in_two_parts(seed: int, shares: t
     texts = [[data.rows[row].text for row in part] for part in parts(splits)]
     for one, other in combinations(texts, 2):
         assert max((similarity(a, b) for a in one for b in other), default=0.0) < 0.8
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.2, 0.2), (0.9, 0.1, 0.0)]))
+def test_pairs_of_two_parts_share_no_text(seed: int, shares: tuple[float, float, float]) -> None:
+    data = many_pairs(60, seed)
+    splits = make_splits(data, shares, seed)
+    texts = [{text_key(text or "") for row in part for text in _texts(data, row)} for part in parts(splits)]
+    for one, other in combinations(texts, 2):
+        assert not one & other
+    for part, share in zip(parts(splits), shares, strict=True):
+        assert abs(len(part) - share * 60) <= 3
+    assert any("clusters of pairs that share a text or are nearly equal" in note for note in splits.notes)
+
+
+def _texts(data: Dataset, row: int) -> list[str | None]:
+    return [data.rows[row].text, data.rows[row].pair]
+
+
+def test_a_text_of_very_many_pairs_keeps_none_of_them_together() -> None:
+    count = MOST_SHARED + 20
+    texts = [f"{number * 7919} is number {number}" for number in range(count)]
+    template = [(text, "It is about money.") for text in texts]
+    repeated = [("Is it free?", "What does it cost?")] * count + [("Is it free?", "Who owns it?")]
+    data = of_pairs([*template, *repeated], [0, 1] * count + [1])
+    splits = make_splits(data)
+    assert [sum(row < count for row in part) for part in parts(splits)] == [count - 24, 12, 12]
+    assert "texts that stand in more than 100 pairs each: 1; their pairs may be in several parts" in splits.notes
+    places = [part for part in parts(splits) if any(row >= count for row in part)]
+    assert len(places) == 1, "a pair that is often repeated is one pair"
+
+
+def test_given_parts_of_pairs_without_dev_get_one_that_shares_no_text() -> None:
+    data = many_pairs(90)
+    splits = given_splits(data, ["train"] * 90)
+    train, dev, _ = ({text_key(text or "") for row in part for text in _texts(data, row)} for part in parts(splits))
+    assert dev
+    assert not train & dev
 
 
 @settings(max_examples=25)
@@ -187,6 +231,85 @@ def test_of_a_text_with_several_labels_the_most_frequent_counts_where_it_is_judg
 def test_what_cannot_be_divided_is_a_clear_error(texts: list[str], labels: list[int], words: str) -> None:
     with pytest.raises(DataError, match=rf"tickets\.csv: .*{words}"):
         make_splits(dataset(texts, labels))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            Dataset("q.json", [Question(f"Passage {n % 2} of a book", 0, n, question=f"Why {n}?") for n in range(30)],
+                    ["start", "end"], "qa"),
+            "has 2 passages, nearly equal ones counted as one, and 3 parts .* Add other passages, or give the parts",
+        ),
+        (
+            Dataset("t.conll", [tagged_text(["one" if n % 2 else "two"], [0], n) for n in range(30)], ["O"], "tagging"),
+            "has 2 texts, nearly equal ones counted as one, and 3 parts .* Add other texts, or give the parts with",
+        ),
+        (
+            Dataset("p.csv", [RatedText(f"{n % 6 * 7919} apart", 0, n, pair=f"{n % 6}", value=n) for n in range(30)],
+                    ["score"], "regression"),
+            None,
+        ),
+        (
+            Dataset("p.csv", [RatedText(f"{n % 6 * 7919} apart", 0, n, pair=f"{n % 2}", value=n) for n in range(30)],
+                    ["score"], "regression"),
+            "has 2 pairs, those that share a text or are nearly equal counted as one, and 3 parts .* Add other pairs",
+        ),
+        (
+            of_pairs([(f"{n % 6 * 7919} apart", f"{n % 5}") for n in range(30)], [0, 1] * 15),
+            "each class needs 3 pairs that share no text and are not nearly the same, and 'other' has 1 in 15 rows",
+        ),
+    ],
+)  # fmt: skip
+def test_too_few_to_be_divided_are_named_as_what_they_are(data: Dataset, words: str | None) -> None:
+    if words is None:
+        assert all(len(part) for part in parts(make_splits(data)))
+        return
+    with pytest.raises(DataError, match=words) as caught:
+        make_splits(data)
+    assert "score" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "note"),
+    [
+        (tagged_text(["Lea", "left"], [1, 0], 1), tagged_text(["Lea", "left"], [0, 0], 2), "with different tags"),
+        (tagged_text(["Lea", "left"], [1, 0], 1), tagged_text(["lea", "left", "."], [1, 0, 0], 2), None),
+        (RatedText("Fine", 0, 1, value=4.0), RatedText("fine!", 0, 2, value=5.0), "with different numbers"),
+        (RatedText("Fine", 0, 1, value=4.0), RatedText("fine!", 0, 2, value=4.0), None),
+        (
+            Question("Lea left.", 0, 1, question="Who?", id="a", impossible=True),
+            Question("Lea left.", 0, 2, question="Who?", id="b", answers=(("Lea", 0),)),
+            "with and without an answer",
+        ),
+        (
+            Question("Lea left.", 0, 1, question="Who?", id="a", answers=(("Lea left", 0),)),
+            Question("Lea left.", 0, 2, question="Who?", id="b", answers=(("Lea", 0),)),
+            None,
+        ),
+    ],
+)
+def test_rows_of_equal_texts_that_contradict_each_other_are_told(
+    one: LabelledText, other: LabelledText, note: str | None
+) -> None:
+    others = [replace(one, text=f"{number * 7919} is number {number}", row=number) for number in range(3, 23)]
+    tasks = {TaggedText: "tagging", RatedText: "regression", Question: "qa"}
+    splits = make_splits(Dataset("d", [one, other, *others], ["O", "B-x"], tasks[type(one)]))
+    what = "questions" if isinstance(one, Question) else "texts"
+    told = [text for text in splits.notes if "in dev and test the most frequent" in text]
+    assert told == (
+        [] if note is None else [f"1 {what} have rows {note}: in train all count, in dev and test the most frequent"]
+    )
+
+
+def test_where_texts_are_judged_the_most_frequent_number_counts() -> None:
+    texts = [f"{number * 7919} is a matter of its own, {number}" for number in range(60)]
+    values = [1.0] * 60 + [2.0] * 120
+    rows = [
+        RatedText(text, 0, row, value=value) for row, (text, value) in enumerate(zip(texts * 3, values, strict=True))
+    ]
+    splits = make_splits(Dataset("d", list(rows), ["score"], "regression"))
+    assert {rows[row].value for row in (*splits.dev, *splits.test)} == {2.0}
 
 
 def test_too_many_small_classes_are_not_all_listed() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from polarbert.export.proof import LabelledSet, prove_int8, prove_same
+from polarbert.export.proof import MAX_MOVED_TAGS, LabelledSet, prove_int8, prove_same
 
 
 def answers(labels: list[int] | NDArray[np.int64], classes: int = 3, sure: float = 0.9) -> list[NDArray[np.float64]]:
@@ -129,6 +130,29 @@ def test_each_decision_about_an_input_counts_and_the_accuracy_is_by_input() -> N
     proof = prove_int8({"a": before}, {"a": after}, {"a": LabelledSet([""] * 1000, [[0, 1]] * 1000)})
     assert proof.flips == 10 / 2000
     assert proof.sets["a"].after == pytest.approx(0.995)
+
+
+def words_of(texts: int, lost: int) -> list[NDArray[np.float64]]:
+    """Texts of 20 words of which the first is an entity; in the first `lost` texts it is O instead."""
+    found = []
+    for number in range(texts):
+        words = np.tile([0.9, 0.1], (20, 1))
+        words[0] = [0.6, 0.4] if number < lost else [0.2, 0.8]
+        found.append(words)
+    return found
+
+
+@pytest.mark.parametrize(("lost", "refused"), [(400, True), (75, False)])
+def test_of_tags_the_words_that_neither_takes_for_an_entity_do_not_count(lost: int, refused: bool) -> None:
+    before, after = words_of(1500, 0), words_of(1500, lost)
+    options: dict[str, Any] = {"max_flips": MAX_MOVED_TAGS, "ignored": 0, "decisions": "tags"}
+    proof = prove_int8({"a": before}, {"a": after}, {}, **options)
+    assert proof.flips == lost / 1500
+    assert bool(proof.problems) == refused
+    assert not refused or proof.problems == ["26.7% of the tags changed; at most 5% is allowed"]
+    assert prove_int8({"a": after}, {"a": before}, {}, **options).flips == lost / 1500, "found anew counts like lost"
+    nothing = prove_int8({"a": words_of(1500, 1500)}, {"a": words_of(1500, 1500)}, {}, **options)
+    assert (nothing.flips, nothing.problems) == (0.0, [])
 
 
 def test_a_gain_is_no_problem(truth: NDArray[np.int64]) -> None:

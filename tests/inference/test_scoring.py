@@ -20,9 +20,9 @@ from polarbert.data.journal import Journal, Sink, Stream
 from polarbert.data.tables import open_table
 from polarbert.errors import DataError
 from polarbert.inference.classifier import SentimentModel
-from polarbert.inference.columns import ScoreColumns
+from polarbert.inference.columns import Cells, ScoreColumns
 from polarbert.inference.engine import load_engine
-from polarbert.inference.scoring import BLOCK_ROWS, Memory, score_table
+from polarbert.inference.scoring import BLOCK_ROWS, Asked, Memory, score_table
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
@@ -148,6 +148,25 @@ def test_the_memory_forgets_the_oldest() -> None:
     memory.learn({("c", None): (3.0, 1, 1), ("d", None): (4.0, 1, 1)})
     assert memory.get(("a", None)) is None
     assert [memory.get((text, None)) for text in "bcd"] == [(2.0, 1, 1), (3.0, 1, 1), (4.0, 1, 1)]
+
+
+def test_the_memory_holds_few_answers_that_are_long_lists() -> None:
+    memory = Memory(size=1000, members=100)
+    answers: dict[Asked, Cells] = {
+        (f"text {number}", None): ([{"type": "place"}] * 30, 30, False, 9, 1) for number in range(20)
+    }
+    memory.learn(answers)
+    assert [asked for asked in answers if memory.get(asked)] == [
+        ("text 17", None),
+        ("text 18", None),
+        ("text 19", None),
+    ]
+    memory.learn({("text 19", None): answers["text 19", None], ("none", None): ([], 0, False, 9, 1)})
+    assert memory.get(("text 17", None)) is not None, "what is known already takes no room again"
+    memory.learn({("a book", None): ([{"type": "place"}] * 101, 101, False, 9, 1)})
+    assert [asked for asked in answers if memory.get(asked)] == []
+    memory.learn({("again", None): answers["text 1", None]})
+    assert memory.get(("again", None)) == answers["text 1", None]
 
 
 def test_a_pair_is_not_remembered_as_another_one() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polarbert.errors import UsageError
-from polarbert.text.sentences import SPLITTERS, split_sentences
+from polarbert.text.sentences import SPLITTERS, sentence_spans, split_sentences
 
 # Sentences, one a line; each block is a text.
 TEXTS = {
@@ -138,3 +139,78 @@ def test_a_text_of_one_thing_alone_takes_no_longer_than_others(unit: str) -> Non
 def test_an_unknown_splitter_is_told_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no splitter 'line'\. Did you mean lines\? Known are punctuation, lines"):
         split_sentences("a", "line")
+
+
+# Reviews, "|" between their sentences in place of white space.
+REVIEWS = [
+    "Great screen!!!|but the battery is awful.|would not buy",
+    "well... it works.|Not for long.|I waited… nothing.|Wait...|What?!",
+    "Rated 4.5 of 5, v2.0.1 for $4.99.|Dies by 3.30 p.m. every day.|Approx. 5 days etc. and so on.",
+    "Mr. Hale of Larkspur Inc. and the U.S. Navy, e.g. apples.|See no. 5.",
+    "Love it 😍😍|Works.|Great! 😀 👍|Bye",
+    "Love the camera 😍|Battery is awful 😡",
+    "Thanks! :)|Works again :D|Would not :( but did",
+    "I ❤ London and I <3 Paris|",
+    "great app.|",
+    "no punctuation at all just words and more words",
+    "pros:|- light|- cheap|cons:|* slow|1. First|2) second|",
+    "Nice<br /><br />|But long.<br>|End",
+    'He said "Help!" and left.|(Really!)|"Never again." she wrote',
+    "Great ! ! !|Bad . . .|Worse",
+    "I like it,|",
+    "• one|• two",
+    "Wait! - no, go on.|Then",
+]
+
+
+@pytest.mark.parametrize("review", REVIEWS)
+def test_sentences_of_reviews(review: str) -> None:
+    for blank in (" ", "  ", "\n\n"):
+        if blank != "\n\n" and "- light" in review:
+            continue  # a bullet begins a line
+        text = review.replace("|", blank)
+        wanted = [part for part in review.split("|") if part]
+        assert [text[start:end] for start, end in sentence_spans(text)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("great app.Love it!But slow", ["great app.", "Love it!", "But slow"]),
+        ("see www.Foo.Com/x and Node.js, ask ann.Lee@example.org", None),
+        ("Ph.D. and B.Sc. and 4.5/5 and a.m.", None),
+        ("one\ntwo\n\nthree", ["one", "two", "three"]),
+        ("this line is broken at a width of some forty\nor more characters", None),
+        ("one,\n, two", None),
+        ("... \n!!!", None),
+        ("Good. !!!", None),
+        ("!!! Good", None),
+        ("one\r\ntwo\u2028three", ["one", "two", "three"]),
+        ("", []),
+        (" \n\t", []),
+    ],
+)
+def test_what_ends_a_sentence_of_a_review_and_what_does_not(text: str, wanted: list[str] | None) -> None:
+    assert [text[start:end] for start, end in sentence_spans(text)] == ([text] if wanted is None else wanted)
+
+
+REVIEW_BITS = BITS | st.sampled_from("😀|❤ |:) |<br />|• |\n- |etc. |app.Love |…|3.5 |p.m. ".split("|"))
+SINGLE = ["\r", "\n", "a\r", "😀", "😀 ", ":) ", ".\u2019", "a.B", "ab.Cd", "<br>", "•", "a\n", "... a", "\u200d"]
+
+
+@settings(max_examples=300)
+@given(st.text() | st.lists(REVIEW_BITS | st.text(max_size=3), max_size=30).map("".join))
+def test_spans_hold_every_character_but_white_space_once(text: str) -> None:
+    spans = sentence_spans(text)
+    assert all(text[start:end] and text[start:end] == text[start:end].strip() for start, end in spans)
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+    inside = {place for start, end in spans for place in range(start, end)}
+    assert inside >= {place for place, character in enumerate(text) if not character.isspace()}
+
+
+@pytest.mark.parametrize("unit", [*UNITS, *SINGLE])
+def test_spans_of_one_thing_alone_take_no_longer_than_others(unit: str) -> None:
+    text = unit * (200_000 // len(unit))
+    started = time.process_time()
+    sentence_spans(text)
+    assert time.process_time() - started < 5, "the time grows with the square of the length"

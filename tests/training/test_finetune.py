@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from polarbert.metrics import accuracy, macro_f1
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 from polarbert.training import FineTuneResult, FineTuneSettings, FineTuning, TrainSettings
+from polarbert.training.card import CardFacts, model_card
 from polarbert.training.confidence import fit_calibration
 from polarbert.training.config import read_settings
+from polarbert.training.recipe import check_settings
 
 pytest_plugins = ["tests.finetune_fixtures"]
 
@@ -218,6 +221,48 @@ def test_the_hub_reads_the_header_of_the_card(made: FineTuneResult) -> None:
     data = ModelCard.load(made.path / "README.md").data
     assert data.library_name == "transformers"
     assert [result.metric_type for result in data.eval_results or []] == ["accuracy", "f1", "recall"]
+
+
+def test_the_card_of_a_regression_of_pairs_asks_for_two_texts(tmp_path: Path) -> None:
+    facts = CardFacts(
+        bundle=Bundle(tmp_path, "regression", ["likeness"], "model.onnx", "float32", traits=("pairs",)),
+        settings=FineTuneSettings(),
+        data="pairs.csv",
+        rows={"train": {"likeness": 30}, "dev": {"likeness": 3}, "test": {}},
+        notes=[],
+        base=("small", None),
+        longest=64,
+        reading=["2 long texts are cut to their head and tail"],
+        unit="pairs",
+        run={"step": 10, "tokens": 500, "best_step": 5},
+        versions={},
+        measure="mean of Pearson and Spearman",
+        dev={"Pearson": 0.5},
+        evaluation=None,
+        export={"int8": {"flips": 0.0, "texts": 33, "problems": ["33 texts are too few"]}},
+    )
+    card = model_card(facts)
+    assert "Gives pairs of texts a number: likeness." in card
+    assert 'predict --model THIS_DIRECTORY "A text" --pair "Another"' in card
+    assert "--text-column FIRST --pair-column SECOND" in card
+    assert "At most 64 word pieces were read at once, also of what chose the model: 2 long texts are cut" in card
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "name"),
+    [
+        ("tagging", FineTuneSettings(class_weights=True), "class_weights"),
+        ("qa", FineTuneSettings(select_by="matthews"), "select_by"),
+        ("regression", FineTuneSettings(labels={"1": "bad"}), "labels"),
+        ("regression", FineTuneSettings(target_accuracy=0.9), "target_accuracy"),
+        ("pair", FineTuneSettings(class_weights=True, select_by="matthews", labels={"1": "bad"}), ""),
+        ("tagging", FineTuneSettings(target_accuracy=0.9), ""),
+    ],
+)
+def test_a_setting_that_means_nothing_to_the_task_is_refused(task: str, settings: FineTuneSettings, name: str) -> None:
+    dataset = Dataset("some", [LabelledText("text", 0, 1)], ["a", "b"], task)
+    with pytest.raises(TrainingError, match=f"settings: {name} is for") if name else nullcontext():
+        check_settings(settings, dataset)
 
 
 def test_leaks_of_given_parts_are_told_and_stay_on_the_card(make: Make) -> None:

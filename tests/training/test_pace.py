@@ -19,7 +19,7 @@ def test_large_data_and_a_base_as_wide_as_bert_keep_the_defaults() -> None:
 
 
 def test_small_data_get_small_batches_and_tiny_data_more_passes_as_well() -> None:
-    small, tiny = adapt(TrainSettings(), 60_000, BERT_WIDTH), adapt(TrainSettings(), 2_600, BERT_WIDTH)
+    small, tiny = adapt(TrainSettings(), 60_000, BERT_WIDTH), adapt(TrainSettings(), 700, BERT_WIDTH)
     assert (small.batch_tokens, small.epochs) == (600, 3.0)
     assert (tiny.batch_tokens, tiny.epochs) == (MIN_BATCH, MAX_EPOCHS)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -391,6 +392,24 @@ def test_a_few_right_answers_do_not_make_it_sure_without_limit() -> None:
 
 def test_where_no_answer_is_right_every_one_is_unsure() -> None:
     assert fit_answers([two_choices(2.0)] * 5, [["green"]] * 5, target=0.9).unsure_below == 1.0
+
+
+def test_of_long_passages_few_are_held_and_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polarbert.training.question_answering.FITTED_SPANS", 40)
+    held: WeakSet[SpanScores] = WeakSet()
+    most = 0
+
+    def coming() -> Iterator[SpanScores]:
+        nonlocal most
+        for number in range(300):
+            held.add(one := two_choices(1.0 + 3.0 * (number % 2)))
+            most = max(most, len(held))
+            yield one
+
+    fitted = fit_answers(coming(), [["red" if number % 2 else "blue"] for number in range(300)], target=0.95)
+    assert most < 30
+    confidences = [two_choices(gap).findings(1, fitted.temperature).confidence for gap in (1.0, 4.0)]
+    assert confidences[0] < fitted.unsure_below <= confidences[1]
 
 
 def test_rows_of_another_kind_are_no_questions(tokenizer: WordPieceTokenizer) -> None:

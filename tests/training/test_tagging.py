@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tests.tagging_fixtures import SETTINGS, TAGS, WINDOW, tagged_dataset, tagged_rows
 from tests.training_fixtures import loss_of
 
@@ -221,8 +222,18 @@ def test_the_threshold_lifts_the_precision_of_entities_to_the_target() -> None:
                 right += ("x", word, word + 1) in true
     assert right / total == pytest.approx(0.97, abs=0.01)
     assert fit_tagger(labels, chances, truth, 0.5).unsure_below == 0.0
-    assert fit_tagger(labels, [], [], 0.9) == Calibration()
-    assert fit_tagger(labels, [np.empty((0, 3))], [[]], 0.9) == Calibration()
-    assert fit_tagger(labels, [np.array([[0.9, 0.1, 0.0]])], [[0]], 0.9).unsure_below == 0.0
-    finds_nothing = fit_tagger(labels, [np.array([[0.9, 0.1, 0.0]])], [[1]], 0.9)
-    assert finds_nothing == Calibration(), "nothing shows how sure it should be"
+
+
+@pytest.mark.parametrize(
+    ("chances", "tags"),
+    [
+        ([], []),
+        ([np.empty((0, 3))], [[]]),
+        ([np.array([[0.9, 0.1, 0.0]])], [[0]]),
+        ([np.array([[0.9, 0.1, 0.0]])], [[1]]),
+    ],
+)
+def test_where_no_entity_is_found_each_one_found_later_is_unsure(
+    chances: list[NDArray[np.float64]], tags: list[list[int]]
+) -> None:
+    assert fit_tagger(["O", "B-x", "I-x"], iter(chances), tags, 0.9) == Calibration(1.0, 1.0)

@@ -18,8 +18,10 @@ from polarbert.data.dataset import Dataset
 from polarbert.errors import TrainingError
 from polarbert.inference.engine import WEIGHTS
 from polarbert.model import BertForSequenceClassification
-from polarbert.training import FineTuneResult, FineTuneSettings, FineTuning
+from polarbert.training import FineTuneResult, FineTuneSettings, FineTuning, TrainSettings
+from polarbert.training.base import Base
 from polarbert.training.config import read_settings
+from polarbert.training.fitting import fit_classifier
 from polarbert.training.transfer import TransferSettings
 
 pytest_plugins = ["tests.finetune_fixtures"]
@@ -77,6 +79,39 @@ def test_a_mix_goes_on_as_a_frozen_base(mixed: FineTuneResult, reviews: Dataset,
     assert before.mix is not None
     assert after.mix is not None
     assert not torch.equal(before.mix.scores, after.mix.scores)
+
+
+def test_the_card_of_a_mix_does_not_promise_what_transformers_refuses(mixed: FineTuneResult) -> None:
+    card = (mixed.path / "README.md").read_text("utf-8")
+    assert "library_name: polarbert" in card
+    assert "`transformers` does not open the weights" in card
+
+
+def test_over_a_frozen_encoder_the_rate_suits_a_new_layer_whatever_follows_the_data(
+    reviews: Dataset, small_base: Path, tmp_path: Path
+) -> None:
+    usual = replace(QUICK.training, learning_rate=TrainSettings.learning_rate)
+    held = replace(QUICK, training=usual, adapt=False, transfer=TransferSettings(frozen=True))
+    for name, settings in (("held", held), ("trial", replace(held, adapt=True, trial=True))):
+        made = FineTuning(reviews, tmp_path / name, replace(settings, trial=True), base=small_base, quiet=True).run()
+        used = read_settings(made.path / "training" / "settings.toml", FineTuneSettings)
+        assert used.training.learning_rate == 1e-3
+        assert used.adapt == settings.adapt
+
+
+def test_rows_too_few_to_divide_are_learned_from_with_the_same_settings(
+    reviews: Dataset, small_base: Path, tmp_path: Path
+) -> None:
+    few = replace(reviews, rows=reviews.rows[:12])
+    settings = replace(QUICK, transfer=TransferSettings(frozen=True, layers="mix", layer_count=2))
+    fit_classifier(few, tmp_path, settings, {}, base=small_base)
+    made, base = BertForSequenceClassification.from_pretrained(tmp_path), Base.open(small_base)
+    assert (made.config.layer_mix, made.config.layer_mix_count) == ("mix", 2)
+    start = BertForSequenceClassification.from_encoder(base.path, LABELS)
+    for name, tensor in start.bert.layers.state_dict().items():
+        assert torch.equal(tensor, made.bert.layers.state_dict()[name])
+    with pytest.raises(TrainingError, match="keep_layers is 3"):
+        fit_classifier(few, tmp_path, replace(QUICK, transfer=TransferSettings(keep_layers=3)), {}, base=small_base)
 
 
 def test_a_student_of_a_bundle_is_what_transformers_opens(

@@ -14,6 +14,7 @@ import typer
 from polarbert.cli.adapt import adapt
 from polarbert.cli.embed import embed
 from polarbert.cli.evaluate import evaluate
+from polarbert.cli.explain import explain
 from polarbert.cli.export import export
 from polarbert.cli.fill_mask import fill_mask
 from polarbert.cli.info import info
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(score)
+app.command()(explain)
 app.command()(train)
 app.command()(evaluate)
 app.command()(info)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from polarbert.cli.options import printable, uses_colour
+from polarbert.inference.by_sentence import BySentence, SentencePrediction
 from polarbert.inference.classifier import Rating
 from polarbert.inference.prediction import Prediction
 
@@ -25,8 +26,11 @@ def second_option(bundle: Bundle) -> str | None:
 
 def answer_line(text: str, answer: Any) -> str:
     """An answer of any kind of model, with the text it is about."""
-    if isinstance(answer, Prediction):
+    if isinstance(answer, Prediction | SentencePrediction):
         return _prediction(text, answer)
+    if isinstance(answer, BySentence):
+        found = [f"  {_prediction(one.text, one)}" for one in answer.sentences]
+        return "\n".join([_prediction(text, answer.whole), *found])
     if isinstance(answer, Rating):
         return f"{answer.value:8.3f}  {_flat(text)}"
     return _entities(text, answer) if hasattr(answer, "entities") else _answer(text, answer)
@@ -48,7 +52,7 @@ def _answer(question: str, answer: Answer) -> str:
     return f"{answer.confidence:4.0%}  {doubt:<6}  {said}   <- {_flat(question)}"
 
 
-def _prediction(text: str, answer: Prediction) -> str:
+def _prediction(text: str, answer: Prediction | SentencePrediction) -> str:
     label = f"{answer.label:<9}"
     if uses_colour():
         label = typer.style(label, fg=COLOURS.get(answer.label), bold=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from polarbert.cli.labelled import naming_options
 from polarbert.cli.options import Delimiter, Encoding, Format, Json, Quiet, TextColumn, Threads, emit, note
 from polarbert.cli.progress import ScoreProgress
 from polarbert.cli.runs import check_packages, told_how_to_go_on
@@ -76,7 +77,8 @@ def embed(
         kind, name = table_format(table, kind), input_name(table)
         added = added_columns(tokens, prefix) if suffix == ".parquet" else []
         most = TOKEN_TEXT_BYTES if tokens else MAX_TEXT_BYTES
-        rows = open_table(source, name, kind, text_column, added, delimiter, encoding, max_bytes=most)
+        with naming_options({text_column: "--text-column"}):
+            rows = open_table(source, name, kind, text_column, added, delimiter, encoding, max_bytes=most)
         embedder = Embedder.open(model, reading, place)
         opener = _opener(suffix, kind, source, rows, name, embedder, prefix)
         started = time.monotonic()

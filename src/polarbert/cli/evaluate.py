@@ -16,15 +16,15 @@ import typer
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.behaviour import Behaviour, refuse
 from polarbert.cli.judges import JUDGES
-from polarbert.cli.labelled import Source
+from polarbert.cli.labelled import DATA, Source
 from polarbert.cli.options import (
     Delimiter,
     Device,
     Encoding,
     Engine,
-    Format,
     Json,
     LabelColumn,
+    LabelledFormat,
     MinConfidence,
     PairColumn,
     Quiet,
@@ -51,9 +51,7 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(help="A model directory or a Hub id; default is the embedded model.", metavar="MODEL")
     ] = EMBEDDED,
-    data: Annotated[
-        str | None, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
-    ] = None,
+    data: Annotated[str | None, typer.Argument(help=DATA, metavar="DATA")] = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
@@ -88,7 +86,7 @@ def evaluate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that is there.")] = False,
     min_confidence: MinConfidence = None,
-    kind: Format = None,
+    kind: LabelledFormat = None,
     delimiter: Delimiter = None,
     encoding: Encoding = None,
     as_json: Json = False,

@@ -74,3 +74,9 @@ JUDGES = {
     "tagging": Judge(_taggings, {"labels": "mapping", "min_confidence": "unsure_below"}),
     "qa": Judge(_answers, {"by": "by", "min_confidence": "unsure_below"}),
 }
+
+
+def refuse_useless(bundle: Bundle, asked: Mapping[str, object]) -> None:
+    """Refuse options that mean nothing to the kind of model; see `Judge.refuse`."""
+    if bundle.task in JUDGES:
+        JUDGES[bundle.task].refuse(bundle, asked)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from polarbert.data.dataset import Dataset, read_labelled
 from polarbert.data.labels import LabelMap
 from polarbert.data.questions import read_questions
 from polarbert.data.rated import read_rated
+from polarbert.data.rows import MissingColumnError
 from polarbert.data.tables import FORMATS
 from polarbert.data.tagged import CONLL_SUFFIXES, read_tagged
 from polarbert.errors import UsageError
 
+DATA = "A CSV, TSV, JSONL or Parquet file with labels; CoNLL for tagging, SQuAD's JSON for qa; - for stdin."
 PAIR_COLUMN, QUESTION_COLUMN, CONTEXT_COLUMN = "text_pair", "question", "context"
 TAGGED = {"text": "tokens", "label": "tags"}  # what the columns are called where they hold lists, unless asked for
 # What a file of such a name holds, and the task it is for.
@@ -37,6 +40,20 @@ def input_columns(task: str, reads_pairs: bool, text_column: str, pair_column: s
     if task == "qa":
         return CONTEXT_COLUMN if text_column == "text" else text_column, pair_column or QUESTION_COLUMN
     return text_column, (pair_column or PAIR_COLUMN) if reads_pairs else None
+
+
+@contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """A block in which an error about a missing column says which option names another.
+
+    Args:
+        options: by the name of the column.
+    """
+    try:
+        yield
+    except MissingColumnError as error:
+        option = options.get(error.column)
+        raise UsageError(f"{error}. Name another with {option}" if option else str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,18 @@ class Source:
         """
         if self.kind is None:
             self._refuse_other_task(task)
+        names = [
+            TAGGED.get(name, name) if task == "tagging" else name for name in (self.text_column, self.label_column)
+        ]
+        options = {
+            self.pair_column or PAIR_COLUMN: "--pair-column",
+            names[0]: "--text-column",
+            names[1]: "--label-column",
+        }
+        with naming_options(options):
+            return self._read(task, label_map)
+
+    def _read(self, task: str | None, label_map: LabelMap | None) -> Dataset:
         if task in ("tagging", "qa"):
             return self._of_words(task)
         if task == "regression":
@@ -103,7 +132,10 @@ class Source:
         """Tagged words, or answers, of a file that is no table of texts and labels."""
         given = {"--split-column": self.keep, "--pair-column": self.pair_column, "--delimiter": self.delimiter}
         if unfit := [name for name, value in given.items() if value]:
-            raise UsageError(f"{unfit[0]} is for tables of texts and labels, and the task is {task}; leave it out")
+            instead = ", and give the parts as files with --dev and --test" if unfit[0] == "--split-column" else ""
+            raise UsageError(
+                f"{unfit[0]} is for tables of texts and labels, and the task is {task}; leave it out{instead}"
+            )
         if task == "qa":
             if self.kind is not None or self.encoding is not None:
                 raise UsageError("--format and --encoding are for tables; questions are JSON or JSONL in UTF-8")

@@ -10,7 +10,8 @@ from unicodedata import category
 
 import typer
 
-from polarbert.errors import DataError
+from polarbert.bundle import Bundle
+from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors
 
 MIN_WIDTH, FILE_WIDTH = 60, 100
@@ -22,6 +23,10 @@ Model = Annotated[
     ),
 ]
 Format = Annotated[str | None, typer.Option("--format", help="csv, jsonl or parquet; by the file's name unless given.")]
+LabelledFormat = Annotated[
+    str | None,
+    typer.Option("--format", help="csv, jsonl, parquet, or conll for tagging; by the file's name unless given."),
+]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", help="Of a CSV; found in its first line unless given.")]
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="Of a CSV or JSONL, as cp1252 or utf-16; UTF-8 unless given.")
@@ -46,9 +51,20 @@ PairColumn = Annotated[
         help="The column with the second texts, or the questions; text_pair, or question, unless given.",
     ),
 ]
+Sentences = Annotated[bool, typer.Option("--sentences", help="The verdict of each sentence too.")]
 LabelColumn = Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def check_sentences(bundle: Bundle, asked: bool) -> None:
+    """Refuse --sentences where a model sorts no texts into classes.
+
+    Raises:
+        UsageError: naming the task.
+    """
+    if asked and bundle.task in ("regression", "tagging", "qa"):
+        raise UsageError(f"--sentences: this is a model for {bundle.task}; only models of classes judge sentences")
 
 
 def note(text: str, quiet: bool = False) -> None:

@@ -12,7 +12,8 @@ import typer
 
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.answers import answer_line, second_option
-from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Threads, emit
+from polarbert.cli.judges import refuse_useless
+from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Sentences, Threads, check_sentences, emit
 from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
@@ -34,6 +35,7 @@ def predict(
     context: Annotated[
         str | None, typer.Option(help="The passage, for a model that answers questions.", metavar="C")
     ] = None,
+    sentences: Sentences = False,
     min_confidence: MinConfidence = None,
     as_json: Json = False,
     threads: Threads = 0,
@@ -51,17 +53,19 @@ def predict(
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
     bundle = Bundle.open(resolve(model))
-    seconds = _seconds(bundle, len(texts or ()), pair or [], context)
+    refuse_useless(bundle, {"min_confidence": min_confidence})
+    seconds = second_texts(bundle, len(texts or ()), pair or [], context)
+    check_sentences(bundle, sentences)
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     for block in [texts] if texts else stdin_blocks():
         others = seconds * len(block) if len(seconds) == 1 else seconds
-        answers = _answers(predictor, block, others)
+        answers = _answers(predictor, block, others, sentences)
         asked = [_asked(bundle, *given) for given in zip_longest(block, others)]
         line = _json if as_json else _line
         emit("\n".join(line(one, answer) for one, answer in zip(asked, answers, strict=True)))
 
 
-def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -> list[str]:
+def second_texts(bundle: Bundle, texts: int, pair: list[str], context: str | None) -> list[str]:
     """The second texts: none, one for all, or as many as there are texts.
 
     Raises:
@@ -82,8 +86,9 @@ def _seconds(bundle: Bundle, texts: int, pair: list[str], context: str | None) -
     return given[needed]
 
 
-def _answers(predictor: Any, block: list[str], others: list[str]) -> list[Any]:
-    answers: list[Any] = predictor.predict(block, others) if others else predictor.predict(block)
+def _answers(predictor: Any, block: list[str], others: list[str], sentences: bool) -> list[Any]:
+    predict = predictor.predict_sentences if sentences else predictor.predict
+    answers: list[Any] = predict(block, others) if others else predict(block)
     return answers
 
 

@@ -6,6 +6,7 @@ import json
 import stat
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,8 @@ import typer
 
 import polarbert
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.labelled import input_columns
+from polarbert.cli.judges import refuse_useless
+from polarbert.cli.labelled import input_columns, naming_options
 from polarbert.cli.options import (
     Delimiter,
     Device,
@@ -25,18 +27,22 @@ from polarbert.cli.options import (
     Model,
     PairColumn,
     Quiet,
+    Sentences,
     TextColumn,
     Threads,
+    check_sentences,
     emit,
     note,
 )
 from polarbert.cli.progress import ScoreProgress
+from polarbert.cli.runs import told_how_to_go_on
 from polarbert.data.inputs import input_name, open_input
 from polarbert.data.journal import Journal, Sink, Stream
 from polarbert.data.rows import Assemble
 from polarbert.data.tables import FORMATS, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors
+from polarbert.inference.by_sentence import SentenceReader
 from polarbert.inference.engine import WEIGHTS, engine_name
 from polarbert.inference.prediction import check_min_confidence
 from polarbert.inference.predictors import make_columns
@@ -53,6 +59,7 @@ def score(
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
     model: Model = None,
+    sentences: Sentences = False,
     min_confidence: MinConfidence = None,
     prefix: Annotated[str, typer.Option(help="Put before the names of the added columns.")] = "",
     kind: Format = None,
@@ -82,14 +89,18 @@ def score(
         _refuse_same_file(table, output)
         _refuse_other_format(output, kind)
         bundle = Bundle.open(resolve(model))
-        columns = make_columns(bundle, prefix)
+        refuse_useless(bundle, {"min_confidence": min_confidence})
+        check_sentences(bundle, sentences)
+        columns = make_columns(bundle, prefix, sentences)
         name = input_name(table)
         text_column, second = input_columns(bundle.task, bundle.reads_pairs, text_column, pair_column)
-        also = [] if second is None else [second]
-        rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding, also)
+        with naming_options({second or "": "--pair-column", text_column: "--text-column"}):
+            also = [] if second is None else [second]
+            rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding, also)
         asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
-        asked |= {} if second is None else {"second column": second}
+        asked |= ({} if second is None else {"second column": second}) | ({"sentences": "yes"} if sentences else {})
         predictor = load_predictor(bundle, threads, engine, device, min_confidence)
+        reader = SentenceReader(predictor) if sentences else predictor
         about = {
             "version": polarbert.__version__,
             "model": bundle.fingerprint(WEIGHTS if device == "cuda" else None),
@@ -102,16 +113,9 @@ def score(
         doubt = _say_doubt(rows, quiet)  # of the first lines, before hours are spent on the others
         started = time.monotonic()
         earlier = sink.rows
-        try:
-            with ScoreProgress(source, earlier, quiet, rows.count) as progress:
-                totals = score_table(predictor, rows, sink, columns, progress.update, second)
-        except Exception:
-            raise
-        except BaseException:  # interrupted from outside
-            if isinstance(sink, Journal):
-                kept = f"{sink.kept_rows():,} rows are kept, and the same command goes on from there"
-                note(f"{output}: stopped; {kept}")
-            raise
+        told = told_how_to_go_on(lambda: _kept(output, sink)) if isinstance(sink, Journal) else nullcontext()
+        with told, ScoreProgress(source, earlier, quiet, rows.count) as progress:
+            totals = score_table(reader, rows, sink, columns, progress.update, second)
     seconds = time.monotonic() - started
     if as_json:
         emit(json.dumps(totals | {"seconds": round(seconds, 3)}))
@@ -122,6 +126,10 @@ def score(
         raise DataError(f"{rows.fault}. What could be read is in {output}")
     if totals.get("errors", 0) == totals.get("rows", 0) > 0:
         raise DataError(f"{name}: no row could be scored; the column '{prefix}error' of {output} says why")
+
+
+def _kept(output: str, journal: Journal) -> str:
+    return f"{output}: stopped; {journal.kept_rows():,} rows are kept, and the same command goes on from there"
 
 
 def _say_doubt(rows: Table, quiet: bool) -> bool:

@@ -13,12 +13,12 @@ import typer
 
 from polarbert.bundle import TASKS, Bundle
 from polarbert.cli.answers import second_option
-from polarbert.cli.labelled import Source
+from polarbert.cli.labelled import DATA, Source
 from polarbert.cli.options import (
     Encoding,
-    Format,
     Json,
     LabelColumn,
+    LabelledFormat,
     PairColumn,
     Quiet,
     TextColumn,
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Annotated[
-        str, typer.Argument(help="A CSV, TSV, JSONL or Parquet file with labels; - for stdin.", metavar="DATA")
-    ],
+    data: Annotated[str, typer.Argument(help=DATA, metavar="DATA")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make: the model.", metavar="DIR")],
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
@@ -83,7 +81,7 @@ def train(
     trial: Annotated[bool, typer.Option("--trial", help="Run every step on a few rows, in under a minute.")] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Processor threads; 0 for as many as there are.")] = None,
-    kind: Format = None,
+    kind: LabelledFormat = None,
     encoding: Encoding = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -110,10 +108,9 @@ def train(
     source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding)
     label_map = LabelMap.explicit(settings.labels) if settings.labels else None
     dataset = source.read(settings.task, label_map)
+    parts = _parts(dataset, splits, split_column)
     if len(files) > 1:
         dataset, parts = _of_files(dataset, source, files, label_map)
-    else:
-        parts = _parts(dataset, splits, split_column)
     tuning = FineTuning(
         dataset, output, settings, base=base, splits=parts, note=lambda line: note(line, quiet), quiet=quiet
     )

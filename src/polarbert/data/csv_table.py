@@ -54,8 +54,9 @@ class CsvTable:
         if not any(self.columns):
             raise DataError(f"{self._name}: the first line is blank; it must hold the column names")
         source.refuse_undecoded(self.columns)
-        self._text_at = find_column(self.columns, text_column, self._name)
-        self._at = {name: find_column(self.columns, name, self._name) for name in also}
+        used = (text_column, *also)
+        self._text_at = find_column(self.columns, text_column, self._name, used)
+        self._at = {name: find_column(self.columns, name, self._name, used) for name in also}
         refuse_taken(self.columns, added, self._name)
         source.refuse_unwritable(added)
 

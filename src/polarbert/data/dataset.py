@@ -54,6 +54,11 @@ class LabelledText:
         return self.content
 
     @property
+    def annotation(self) -> tuple[Any, ...]:
+        """What people said of the text; rows of equal content that differ in it contradict each other."""
+        return (self.label,)
+
+    @property
     def target(self) -> tuple[Any, ...]:
         """What is to be learned besides the class: the fields that a kind of row adds."""
         common = {field.name for field in fields(LabelledText)}
@@ -89,6 +94,13 @@ class Dataset:
     def has_classes(self) -> bool:
         """Whether a row is of one class, as a whole."""
         return self.task in CLASS_TASKS
+
+    @property
+    def unit(self) -> str:
+        """What people call its rows: questions, pairs or texts."""
+        if self.task == "qa":
+            return "questions"
+        return "pairs" if any(row.pair is not None for row in self.rows[:1]) else "texts"
 
     @property
     def topics(self) -> list[str]:

@@ -6,17 +6,75 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polarbert.data.dataset import Dataset
-from polarbert.data.duplicates import cluster_count, clusters, text_key
+from polarbert.data.dataset import CLASS_TASKS, Dataset
+from polarbert.data.duplicates import cluster_count, clusters, join, text_key
 from polarbert.errors import DataError
 
 Positions = NDArray[np.int64]
 Shares = tuple[float, float, float]
+
+MOST_SHARED = 100  # different pairs; a text of more is a template, such as one hypothesis for everything
+_CONTRADICTIONS = {
+    **dict.fromkeys(CLASS_TASKS, "different labels"),
+    "regression": "different numbers",
+    "tagging": "different tags",
+    "qa": "and without an answer",
+}
+
+
+@dataclass(frozen=True)
+class SharedTexts:
+    """The single texts that stand in several pairs of a dataset, by `text_key`.
+
+    Attributes:
+        rows_of: the rows of each, rising; without templates.
+        templates: texts of more than `MOST_SHARED` different pairs.
+    """
+
+    rows_of: dict[str, list[int]]
+    templates: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Those of a dataset; none where its rows are no pairs."""
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for position, row in enumerate(dataset.rows):
+            if row.pair is not None:
+                for key in dict.fromkeys([text_key(row.text), text_key(row.pair)]):
+                    rows_of[key].append(position)
+        shared = {key: rows for key, rows in rows_of.items() if len(rows) > 1}
+        crowds = [key for key, rows in shared.items() if len(rows) > MOST_SHARED]
+        templates = [key for key in crowds if _different(dataset, shared[key]) > MOST_SHARED]
+        for key in templates:
+            del shared[key]
+        return cls(shared, len(templates))
+
+
+def _different(dataset: Dataset, rows: Iterable[int]) -> int:
+    return len({text_key(dataset.rows[row].content) for row in rows})
+
+
+def row_clusters(dataset: Dataset, shared: SharedTexts) -> Positions:
+    """Number the clusters of rows that must not stand in two parts.
+
+    Rows are linked by equal or nearly equal topics, as `polarbert.data.duplicates.clusters` has it, and pairs by each
+    text that they share, first or second: who has learned what one pair says of a text knows something of the other.
+
+    Returns:
+        (rows,) numbers from 0, in order of first appearance.
+    """
+    found = clusters(dataset.topics)
+    parent = np.arange(cluster_count(found))
+    rows_of = shared.rows_of.values()
+    first = np.array([rows[0] for rows in rows_of for _ in rows[1:]], dtype=np.int64)
+    other = np.array([row for rows in rows_of for row in rows[1:]], dtype=np.int64)
+    join(parent, found[first], found[other])
+    return np.unique(parent[found], return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -25,11 +83,14 @@ class DifferentTexts:
 
     Attributes:
         cluster_of: (rows,) number of the cluster.
-        stands_for: (rows,) true for one row of each text: the first with its most frequent label.
+        stands_for: (rows,) true for one row of each text: the first with its most frequent annotation.
         names: (clusters,) what the order of clusters is drawn from.
         labels: (clusters,) the label of each different text in a cluster.
         rows: of the dataset.
-        contradicted: texts that have more than one label.
+        contradicted: texts that have more than one annotation.
+        task: of the dataset.
+        unit: what its rows are called.
+        templates: see `SharedTexts`.
     """
 
     cluster_of: Positions
@@ -38,6 +99,9 @@ class DifferentTexts:
     labels: list[list[int]]
     rows: int
     contradicted: int
+    task: str
+    unit: str
+    templates: int
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -51,21 +115,31 @@ class DifferentTexts:
         if dataset.has_classes and len({row.label for row in dataset.rows}) < 2:
             found = f"every row is {dataset.labels[dataset.rows[0].label]!r}"
             raise DataError(f"{dataset.name}: {found}; a classifier needs texts of two or more classes")
-        cluster_of = clusters(dataset.topics)
-        rows_of: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        shared = SharedTexts.of(dataset)
+        cluster_of = row_clusters(dataset, shared)
+        rows_of: dict[str, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
         for position, row in enumerate(dataset.rows):
-            rows_of[text_key(row.content)][row.label].append(position)
+            rows_of[text_key(row.content)][row.annotation].append(position)
         names = ["\U0010ffff"] * cluster_count(cluster_of)
         labels: list[list[int]] = [[] for _ in names]
         stands_for = np.zeros(len(dataset.rows), dtype=np.bool_)
-        for key, by_label in rows_of.items():
-            label, rows = min(by_label.items(), key=lambda item: (-len(item[1]), item[0]))
+        for key, annotated in rows_of.items():
+            _, rows = min(annotated.items(), key=lambda item: (-len(item[1]), item[0]))
             stands_for[rows[0]] = True
             cluster = int(cluster_of[rows[0]])
-            labels[cluster].append(label)
+            labels[cluster].append(dataset.rows[rows[0]].label)
             names[cluster] = min(names[cluster], key)
-        contradicted = sum(len(by_label) > 1 for by_label in rows_of.values())
-        return cls(cluster_of, stands_for, names, labels, len(dataset.rows), contradicted)
+        return cls(
+            cluster_of,
+            stands_for,
+            names,
+            labels,
+            rows=len(dataset.rows),
+            contradicted=sum(len(annotated) > 1 for annotated in rows_of.values()),
+            task=dataset.task,
+            unit=dataset.unit,
+            templates=shared.templates,
+        )
 
     @property
     def clusters(self) -> int:
@@ -82,14 +156,20 @@ class DifferentTexts:
                 f"dev and test each text counts once ({left_out:,} rows are left out)"
             )
         if self.clusters < different:
+            alike = {"pairs": "pairs that share a text or are nearly equal", "questions": "nearly equal passages"}
             notes.append(
-                f"{different:,} different texts are in {self.clusters:,} clusters of nearly equal ones; each cluster "
-                "is in one part"
+                f"{different:,} different {self.unit} are in {self.clusters:,} clusters of "
+                f"{alike.get(self.unit, 'nearly equal ones')}; each cluster is in one part"
+            )
+        if self.templates:
+            notes.append(
+                f"texts that stand in more than {MOST_SHARED} pairs each: {self.templates:,}; their pairs may be in "
+                "several parts"
             )
         if self.contradicted:
             notes.append(
-                f"{self.contradicted:,} texts have rows with different labels: in train all count, in dev and test the "
-                "most frequent"
+                f"{self.contradicted:,} {self.unit} have rows with {_CONTRADICTIONS[self.task]}: in train all count, "
+                "in dev and test the most frequent"
             )
         return notes
 
@@ -110,10 +190,11 @@ def share_out(texts: DifferentTexts, dataset: Dataset, shares: Shares, seed: int
         (clusters,) 0 for train, 1 for dev, 2 for test.
 
     Raises:
-        DataError: when a class has too few clusters to stand in every part.
+        DataError: when a class, or a dataset without classes, has too few clusters to stand in every part.
     """
     wanted = [number for number, share in enumerate(shares) if share > 0]
-    _refuse_small_classes(texts, dataset, len(wanted))
+    refuse = _refuse_small_classes if dataset.has_classes else _refuse_few
+    refuse(texts, dataset, len(wanted))
     order = sorted(range(texts.clusters), key=lambda cluster: draw(seed, texts.names[cluster]))
     room = _Room(texts, shares)
     part_of = np.full(texts.clusters, -1, dtype=np.int64)
@@ -172,6 +253,18 @@ def _one_of_each(texts: DifferentTexts, order: Sequence[int], parts: Sequence[in
                 yield free, part
 
 
+def _refuse_few(texts: DifferentTexts, dataset: Dataset, parts: int) -> None:
+    if texts.clusters >= parts:
+        return
+    unit = "passages" if dataset.task == "qa" else texts.unit
+    shown = f"{texts.clusters:,} {unit if texts.clusters > 1 else unit[:-1]}"
+    alike = "those that share a text or are nearly equal" if texts.unit == "pairs" else "nearly equal ones"
+    raise DataError(
+        f"{dataset.name}: has {shown}, {alike} counted as one, and {parts} parts are to be made. Add other {unit}, or "
+        "give the parts with --dev and --test"
+    )
+
+
 def _refuse_small_classes(texts: DifferentTexts, dataset: Dataset, parts: int) -> None:
     found = Counter(label for labels in texts.labels for label in set(labels))
     rows = Counter(row.label for row in dataset.rows)
@@ -185,10 +278,12 @@ def _refuse_small_classes(texts: DifferentTexts, dataset: Dataset, parts: int) -
     more = f" and {len(small) - 5:,} more classes have too few" if len(small) > 5 else ""
     if len(small) > max(5, len(rows) / 2):
         more += " (most classes are like that: are the labels in another column?)"
+    different = "pairs that share no text and" if texts.unit == "pairs" else "texts that"
+    different += " are not nearly the same"
     raise DataError(
-        f"{dataset.name}: cannot be divided into {parts} parts without repeats: each class needs {parts} texts that "
-        f"are not nearly the same, and {shown}{more}. Add texts to these classes, give their rows another label, or "
-        "leave them out"
+        f"{dataset.name}: cannot be divided into {parts} parts without repeats: each class needs {parts} {different}, "
+        f"and {shown}{more}. Add texts to these classes, give their rows another label, leave them out, or give the "
+        "parts with --dev and --test"
     )
 
 

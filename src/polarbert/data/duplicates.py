@@ -130,7 +130,7 @@ def _link(parent: _Numbers, forms: Sequence[str], threshold: float, seed: int) -
     """Join what is similar in one form; `parent` points from each text to the first of its cluster."""
     first: dict[str, int] = {}
     owner = np.array([first.setdefault(form, number) for number, form in enumerate(forms)], dtype=np.int64)
-    _join(parent, owner, np.arange(len(forms), dtype=np.int64))
+    join(parent, owner, np.arange(len(forms), dtype=np.int64))
     different, owners = list(first), np.array(list(first.values()), dtype=np.int64)
     size, count = bands(threshold)
     sketches = _sketches(different, size * count, seed)
@@ -149,7 +149,7 @@ def _link(parent: _Numbers, forms: Sequence[str], threshold: float, seed: int) -
             chunks = _chunks(lengths[left] + lengths[right], _CHUNK)
             found = [_jaccard(different, left[here], right[here]) for here in chunks]
             alike = np.concatenate([np.zeros(0), *found]) >= threshold
-            _join(parent, owners[left[alike]], owners[right[alike]])
+            join(parent, owners[left[alike]], owners[right[alike]])
             np.add.at(in_vain, right[~alike], 1)
 
 
@@ -166,7 +166,7 @@ def _candidates(keys: _Hashes) -> Iterator[tuple[_Numbers, _Numbers]]:
         yield left, left + step
 
 
-def _join(parent: _Numbers, left: _Numbers, right: _Numbers) -> None:
+def join(parent: _Numbers, left: _Numbers, right: _Numbers) -> None:
     """Put each pair into one cluster. Before and after, every text points straight to the first of its cluster."""
     while True:
         a, b = parent[left], parent[right]

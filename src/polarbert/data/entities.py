@@ -17,7 +17,7 @@ NAMELESS = "entity"  # the type of an entity whose tag is a prefix alone
 
 Span = tuple[str, int, int]  # type, first word, the word behind the last one
 
-_TAG = re.compile(r"([BIESLUM])(?:-(.+))?", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"([BIESLUMbi])(?:-(.+))?", re.DOTALL)  # other small letters begin names, such as e-mail
 _KINDS = {"L": "E", "U": "S", "M": "I"}
 
 

@@ -41,7 +41,7 @@ class JsonlTable:
         if isinstance(record, dict):
             source.refuse_undecoded(self.columns)
             for name in (text_column, *also):
-                find_column(self.columns, name, source.name)
+                find_column(self.columns, name, source.name, (text_column, *also))
             refuse_taken(self.columns, added, source.name)
         source.refuse_unwritable(added)
 

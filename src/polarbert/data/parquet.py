@@ -62,7 +62,7 @@ class ParquetTable:
         self.count: int = self._file.metadata.num_rows
         self._read = list(dict.fromkeys([text_column, *also]))
         for column in self._read:
-            find_column(self.columns, column, name)
+            find_column(self.columns, column, name, self._read)
         self._refuse_other_types(text_column)
         refuse_taken(self.columns, added, name)
 

@@ -57,6 +57,11 @@ class Question(LabelledText):
         return self.text
 
     @property
+    def annotation(self) -> tuple[Any, ...]:
+        """Whether there is an answer: of several, each may be right."""
+        return (self.impossible,)
+
+    @property
     def truths(self) -> list[str]:
         """The answers without their places, as `polarbert.metrics.exact_match` takes them."""
         return [text for text, _ in self.answers]
@@ -71,7 +76,8 @@ def read_questions(path: str | Path) -> Dataset:
     """Read questions, their passages and their answers.
 
     A row that cannot be used is left out and counted. An answer that is not at its offset is taken from where it stands
-    nearest; blanks may differ there. The title of the article, where there is one, is kept in `values`.
+    nearest, as whole words if it does anywhere; blanks may differ there. The title of the article, where there is one,
+    is kept in `values`.
 
     Args:
         path: of a file in SQuAD's JSON ({"version", "data": [{"title", "paragraphs": [{"context", "qas": [{"id",
@@ -224,15 +230,22 @@ class _Placed:
 
 
 def _place(passage: str, answer: str, start: int | None) -> _Placed | None:
-    """Find an answer, without blanks around it; None when the passage does not have it."""
+    """Find an answer, without blanks around it: whole words rather than a piece of one, then what stands nearest.
+
+    None when the passage does not have it.
+    """
     bare = answer.strip()
     if start is not None:
         begin = start + len(answer) - len(answer.lstrip())
         if begin >= 0 and passage.startswith(bare, begin):
             return _Placed(bare, begin, moved=False)
     words = r"\s+".join(map(re.escape, bare.split()))
-    there = min(re.finditer(words, passage), key=lambda found: abs(found.start() - (start or 0)), default=None)
-    return None if there is None else _Placed(there.group(), there.start(), moved=True)
+    whole = rf"(?:(?<!\w)|(?!\w)){words}(?:(?!\w)|(?<!\w))"
+    for pattern in (whole, words):
+        there = min(re.finditer(pattern, passage), key=lambda found: abs(found.start() - (start or 0)), default=None)
+        if there is not None:
+            return _Placed(there.group(), there.start(), moved=True)
+    return None
 
 
 def _given_answers(answers: Any) -> list[tuple[str, int | None]]:

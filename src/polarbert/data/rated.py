@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polarbert.data.dataset import Dataset, LabelledText, read_rows
 from polarbert.data.labels import counted
@@ -23,6 +24,11 @@ class RatedText(LabelledText):
     """
 
     value: float = 0.0
+
+    @property
+    def annotation(self) -> tuple[Any, ...]:
+        """The number."""
+        return (self.value,)
 
 
 def read_rated(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, BinaryIO, Protocol
@@ -85,11 +85,31 @@ class Table(Protocol):
         """
 
 
-def find_column(columns: Sequence[str], wanted: str, name: str) -> int:
+class MissingColumnError(UsageError):
+    """A table has no column of a name.
+
+    Args:
+        message: what is said of it.
+        column: the name.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+def find_column(columns: Sequence[str], wanted: str, name: str, used: Collection[str] = ()) -> int:
     """Position of a column.
 
+    Args:
+        columns: names of all of them.
+        wanted: name of the one.
+        name: of the table, for messages.
+        used: names of columns that have a part already, and so are none to suggest.
+
     Raises:
-        UsageError: suggesting the nearest name.
+        UsageError: when several are called so.
+        MissingColumnError: when none is, suggesting the nearest name.
     """
     if list(columns).count(wanted) > 1:
         raise UsageError(
@@ -97,11 +117,11 @@ def find_column(columns: Sequence[str], wanted: str, name: str) -> int:
         )
     if wanted in columns:
         return list(columns).index(wanted)
-    lowered = {column.strip().lower(): column for column in columns[:1000]}
+    lowered = {column.strip().lower(): column for column in columns[:1000] if column not in used}
     near = get_close_matches(wanted.strip().lower(), lowered, n=1, cutoff=0.5)
     hint = f"Did you mean {lowered[near[0]]!r}? " if near else ""
     shown = ", ".join(_shown(column) for column in columns[:20]) + (", …" if len(columns) > 20 else "")
-    raise UsageError(f"{name}: no column {wanted!r}. {hint}The columns are {shown or 'none'}")
+    raise MissingColumnError(f"{name}: no column {wanted!r}. {hint}The columns are {shown or 'none'}", wanted)
 
 
 def _shown(column: str) -> str:

@@ -51,7 +51,7 @@ class Splits:
         train: positions in `Dataset.rows`, rising.
         dev: the same.
         test: the same.
-        clusters: how many clusters of equal or nearly equal texts there are.
+        clusters: how many clusters of equal or nearly equal texts, or of pairs that share texts, there are.
         duplicates: rows in no part, because their text stands in dev or test already.
         cluster_of: (rows,) the cluster of every row of the dataset.
         notes: what people should know.
@@ -121,9 +121,10 @@ class Splits:
 def make_splits(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1), seed: int = 1) -> Splits:
     """Divide a dataset so that no text, nor one nearly like it, stands in two parts.
 
-    Whole clusters of `polarbert.data.duplicates.clusters` go into one part each, at random, so that the different texts
-    of each class are shared out as asked and every class stands in every part. A cluster larger than a quarter of the
-    dev or test part goes into train.
+    Whole clusters of `polarbert.data.division.row_clusters` go into one part each, at random, so that the different
+    texts of each class are shared out as asked and every class stands in every part. A cluster larger than a quarter of
+    the dev or test part goes into train. Pairs that share a text are in one cluster; a text of more than
+    `polarbert.data.division.MOST_SHARED` different pairs links none, which the notes tell.
 
     In train every row stays, repeats too: how often people say something is worth knowing. In dev and test each text
     counts once, or the figures would be of the few texts that are repeated most; of a text with several labels, the

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from polarbert.data.csv_table import CsvTable
 from polarbert.data.dataset import Dataset, LabelledText
+from polarbert.data.duplicates import normalised
 from polarbert.data.encodings import TextSource
 from polarbert.data.entities import OUTSIDE, bio_labels, entity_types, has_prefix, read_tag, to_bio
 from polarbert.data.inputs import in_any_order, input_name, open_input
@@ -50,6 +51,12 @@ class TaggedText(LabelledText):
 
     words: tuple[Offsets, ...] = ()
     tags: tuple[int, ...] = ()
+
+    @property
+    def annotation(self) -> tuple[Any, ...]:
+        """The tags of the words with letters or digits: in others, texts may differ that count as equal."""
+        spans = zip(self.words, self.tags, strict=True)
+        return tuple(tag for (start, end), tag in spans if normalised(self.text[start:end]))
 
 
 def read_tagged(

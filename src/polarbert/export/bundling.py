@@ -15,11 +15,13 @@ import onnx
 
 from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
+from polarbert.data.entities import OUTSIDE
 from polarbert.errors import BundleError, ExportError
 from polarbert.export.graph import ColumnRanges, build_graph
 from polarbert.export.proof import (
     MAX_FLIPS,
     MAX_MOVED_ENDS,
+    MAX_MOVED_TAGS,
     MIN_TEXTS,
     Distributions,
     LabelledSet,
@@ -39,6 +41,8 @@ from polarbert.text import WordPieceTokenizer
 INT8, FLOAT = "model.int8.onnx", "model.onnx"
 TORCH_TEXTS = 256  # compared between PyTorch and the float graph
 CALIBRATION_TEXTS = 1024
+LIMITS = {"qa": MAX_MOVED_ENDS, "tagging": MAX_MOVED_TAGS}  # of decisions that int8 may change; 2% unless named
+DECISIONS = {"tagging": "tags of entities", "qa": "starts and ends", "regression": "numbers"}  # labels unless named
 CARRIED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
 
 
@@ -117,6 +121,7 @@ def export_bundle(
         raise ExportError("export needs texts to calibrate on; give --texts FILE")
     asked = [(one, None) if isinstance(one, str) else one for one in inputs]
     model = head_of(options.task).from_pretrained(source)
+    _check_labels(source, options.task, model.labels)
     if options.window > model.config.max_position_embeddings:
         window = model.config.max_position_embeddings
         options = replace(options, window=window, overlap=min(options.overlap, window // 4))
@@ -142,7 +147,7 @@ def export_bundle(
         if sum(map(len, counted.values())) < MIN_TEXTS:
             counted["texts"] = asked
         int8_proof = work.prove_int8(counted, sets)
-        note(f"int8 graph: {int8_proof.texts:,} texts, {int8_proof.flips:.2%} of the labels changed")
+        note(f"int8 graph: {int8_proof.texts:,} texts, {int8_proof.flips:.2%} of the {work.decisions} changed")
         if int8_proof.problems and options.strict:
             raise ExportError("the int8 graph is refused: " + "; ".join(int8_proof.problems))
         for problem in int8_proof.problems:
@@ -152,6 +157,22 @@ def export_bundle(
         with disk_errors(str(target), "It is as it was. Make room and run the same command again", ExportError):
             _install(source, target, work, graph, report)
     return report
+
+
+def _check_labels(source: Path, task: str, labels: Sequence[str]) -> None:
+    """Refuse labels that a model for the task does not have, by the name of what holds them."""
+    have = f"{source / 'config.json'}: id2label names {len(labels)} label{'s' if len(labels) > 1 else ''}"
+    if task == "regression":
+        if len(labels) > 1:
+            raise BundleError(f"{have}, and a regression has one, the name of its number. Say --task classification")
+    elif len(labels) < 2:
+        raise BundleError(
+            f"{have}, and a model for {task} has two or more. If it gives a number, say --task regression"
+        )
+    elif len(set(labels)) < len(labels):
+        raise BundleError(f"{have}, and two of them are the same; give each class its name there")
+    elif task == "tagging" and OUTSIDE not in labels:
+        raise BundleError(f"{have}, and none is {OUTSIDE!r}, the tag of a word of no entity; name it so there")
 
 
 class _Workshop:
@@ -166,6 +187,11 @@ class _Workshop:
         self.weights = {name: tensor.float().numpy() for name, tensor in model.state_dict().items()}
         tokenizer.save(folder)
         self._save(FLOAT, self._graph())
+
+    @property
+    def decisions(self) -> str:
+        """What int8 may change, for people."""
+        return DECISIONS.get(self.options.task, "labels")
 
     def bundle(self, graph: str) -> Bundle:
         """The scratch bundle with one of the graphs."""
@@ -202,8 +228,15 @@ class _Workshop:
 
     def prove_int8(self, inputs: Mapping[str, Sequence[Any]], sets: Mapping[str, LabelledSet]) -> Proof:
         """The float graph against the int8 graph."""
-        limit = MAX_MOVED_ENDS if self.options.task == "qa" else MAX_FLIPS
-        return prove_int8(self._answers(FLOAT, inputs), self._answers(INT8, inputs), sets, limit)
+        task = self.options.task
+        return prove_int8(
+            self._answers(FLOAT, inputs),
+            self._answers(INT8, inputs),
+            sets,
+            LIMITS.get(task, MAX_FLIPS),
+            ignored=self.model.labels.index(OUTSIDE) if task == "tagging" else None,
+            decisions=self.decisions,
+        )
 
     def _answers(self, graph: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, Distributions]:
         scorer = self._scorer(graph)

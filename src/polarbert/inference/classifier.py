@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from polarbert.calibration import probabilities
 from polarbert.errors import UsageError
+from polarbert.inference.by_sentence import BySentence, SentenceReader
+from polarbert.inference.explain import explain_text
+from polarbert.inference.explanation import Explanation
 from polarbert.inference.prediction import DECIMALS, Prediction, make_prediction
 from polarbert.inference.predictor import Answer, Predictor, Window, checked_text, given_texts, given_values
 from polarbert.text import cut_windows, is_wordless, join_segments
@@ -58,15 +62,25 @@ class TextPredictor(Predictor[TextPair, Answer]):
 
     def distributions(self, asked: Sequence[TextPair]) -> list[NDArray[np.float64]]:
         """For each input, (1, labels): see `Predictor.distributions`."""
-        return [mean[None, :] for mean in self._means(self._cut(asked))]
+        return [mean[None, :] for mean in self._means(self.read(asked))]
 
-    def _said(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    def said(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """(windows, labels) what the logits of windows mean; this is averaged."""
         return probabilities(logits, self.bundle.calibration.temperature)
 
+    @abstractmethod
+    def answers(self, asked: Sequence[TextPair], cut: Cut, means: NDArray[np.float64]) -> list[Answer]:
+        """Answers to inputs, in order, from (inputs, labels) what is said of each."""
+
+    def _answer_group(self, asked: Sequence[TextPair]) -> list[Answer]:
+        cut = self.read(asked)
+        return self.answers(asked, cut, self._means(cut))
+
     def _means(self, cut: Cut) -> NDArray[np.float64]:
-        """(texts, labels)."""
-        said = self._said(self.text_logits(cut.windows))
+        return self.mean_of(cut, self.said(self.text_logits(cut.windows)))
+
+    def mean_of(self, cut: Cut, said: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(texts, labels) what is said of each text, from (windows, labels) what is said of its windows."""
         weights = np.array(cut.weights, dtype=np.float64)
         sums = np.zeros((len(cut.n_tokens), len(self.labels)))
         totals = np.zeros((len(cut.n_tokens), 1))
@@ -74,7 +88,7 @@ class TextPredictor(Predictor[TextPair, Answer]):
         np.add.at(totals, cut.owners, weights[:, None])
         return np.asarray(sums / totals)
 
-    def _cut(self, pairs: Sequence[TextPair]) -> Cut:
+    def read(self, pairs: Sequence[TextPair]) -> Cut:
         """Word pieces, and windows where a text is too long for the network to read at once."""
         tokenizer, room = self.tokenizer, self.bundle.window - 2
         firsts = tokenizer.encode([first for first, _ in pairs])
@@ -98,9 +112,8 @@ class TextPredictor(Predictor[TextPair, Answer]):
 class Classifier(TextPredictor[Prediction]):
     """What models of classes share."""
 
-    def _answer_group(self, asked: Sequence[TextPair]) -> list[Prediction]:
-        cut = self._cut(asked)
-        means = self._means(cut)
+    def answers(self, asked: Sequence[TextPair], cut: Cut, means: NDArray[np.float64]) -> list[Prediction]:
+        """See `TextPredictor.answers`."""
         return [
             make_prediction(
                 self.labels,
@@ -113,6 +126,10 @@ class Classifier(TextPredictor[Prediction]):
             )
             for number, (first, _) in enumerate(asked)
         ]
+
+    def by_sentence(self, asked: Sequence[TextPair]) -> list[BySentence]:
+        """What is said of inputs and of each sentence of their first texts."""
+        return SentenceReader(self).answer(self.check(asked))
 
 
 class TextClassifier(Classifier):
@@ -133,6 +150,24 @@ class TextClassifier(Classifier):
                 pairs and has none or the other way round.
         """
         return self.answer(self.check(as_pairs(texts, pairs)))
+
+    def predict_sentences(self, texts: Iterable[str], pairs: Iterable[str | None] | None = None) -> list[BySentence]:
+        """Score texts and each of their sentences; arguments and errors as for `predict`."""
+        return self.by_sentence(as_pairs(texts, pairs))
+
+    def explain(self, text: str, label: str | None = None, pair: str | None = None) -> Explanation:
+        """Weigh the words of one text: what each does to the answer.
+
+        Args:
+            text: of any length.
+            label: the class to explain; the answer unless given.
+            pair: the second text, for a model of pairs; its words are not weighed.
+
+        Raises:
+            UsageError: when an argument is no text, there is no such label, or as for `predict`.
+        """
+        (asked,) = self.check(as_pairs([one_text(text)], None if pair is None else [pair]))
+        return explain_text(self, *asked, label)
 
 
 class SentimentModel(Classifier):
@@ -157,10 +192,46 @@ class SentimentModel(Classifier):
         Raises:
             UsageError: when `texts` is no collection of texts, or this model does not judge aspects.
         """
-        asked = as_pairs(texts, aspects)
+        return self.answer(self.check(as_pairs(texts, aspects)))
+
+    def check(self, asked: Sequence[TextPair]) -> Sequence[TextPair]:
+        """The inputs, if they are what the model was trained to read.
+
+        Raises:
+            UsageError: when there is an aspect, and the model does not judge aspects.
+        """
         if any(aspect is not None for _, aspect in asked):
             raise UsageError("this model judges whole texts only; it was not trained on aspects")
-        return self.answer(asked)
+        return asked
+
+    def predict_sentences(self, texts: Iterable[str], aspects: Iterable[str | None] | None = None) -> list[BySentence]:
+        """Score texts and each of their sentences, read alone; arguments and errors as for `predict`.
+
+        Example:
+            >>> found = polarbert.load().predict_sentences(["Great screen. The battery is terrible!"])[0]
+            >>> [(one.text, one.label) for one in found.sentences]
+            [('Great screen.', 'positive'), ('The battery is terrible!', 'negative')]
+        """
+        return self.by_sentence(as_pairs(texts, aspects))
+
+    def explain(self, text: str, label: str | None = None, aspect: str | None = None) -> Explanation:
+        """Weigh the words of one text: what each does to the verdict.
+
+        Args:
+            text: of any length.
+            label: the verdict to explain; the model's own unless given.
+            aspect: what to judge (None: the whole text), for a model trained to do so.
+
+        Raises:
+            UsageError: when an argument is no text, there is no such label, or this model does not judge aspects.
+
+        Example:
+            >>> words = polarbert.load().explain("The screen is bad").words
+            >>> max(words, key=lambda word: word.weight).text
+            'bad'
+        """
+        (asked,) = self.check(as_pairs([one_text(text)], None if aspect is None else [aspect]))
+        return explain_text(self, *asked, label)
 
 
 @dataclass(frozen=True)
@@ -195,14 +266,31 @@ class Regressor(TextPredictor[Rating]):
         """
         return self.answer(self.check(as_pairs(texts, pairs)))
 
-    def _said(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    def explain(self, text: str, pair: str | None = None) -> Explanation:
+        """Weigh the words of one text, in the units of the number; arguments and errors as for `TextClassifier`."""
+        (asked,) = self.check(as_pairs([one_text(text)], None if pair is None else [pair]))
+        return explain_text(self, *asked)
+
+    def said(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See `TextPredictor.said`: the numbers themselves."""
         return logits.astype(np.float64)
 
-    def _answer_group(self, asked: Sequence[TextPair]) -> list[Rating]:
-        cut = self._cut(asked)
-        values = self._means(cut)[:, 0].tolist()
+    def answers(self, asked: Sequence[TextPair], cut: Cut, means: NDArray[np.float64]) -> list[Rating]:  # noqa: ARG002 - a number needs no text
+        """See `TextPredictor.answers`."""
+        values = means[:, 0].tolist()
         told = zip(values, cut.n_tokens, cut.n_windows, cut.n_unknown, strict=True)
         return [Rating(round(value, DECIMALS), *counts) for value, *counts in told]
+
+
+def one_text(text: str) -> str:
+    """Check the argument of explain.
+
+    Raises:
+        UsageError: when it is no text.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"explain takes one text, not {type(text).__name__}; explain several one after the other")
+    return text
 
 
 def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None) -> list[TextPair]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
+from polarbert.inference.by_sentence import BySentence
 from polarbert.inference.classifier import Rating
 from polarbert.inference.prediction import Prediction
 
@@ -89,6 +91,27 @@ class ScoreColumns(Columns[Prediction]):
         yield f"label:{cells[0]}"
         if cells[3]:
             yield "unsure"
+
+
+class SentenceColumns(Columns[BySentence]):
+    """Of classes, and of each sentence: what `ScoreColumns` adds, and `sentences`, a list of objects."""
+
+    def __init__(self, labels: Sequence[str], prefix: str = "") -> None:
+        super().__init__(labels, prefix)
+        self._whole = ScoreColumns(labels)
+
+    def answered(self) -> dict[str, type]:
+        """See `Columns.answered`."""
+        return {**self._whole.answered(), "sentences": list}
+
+    def cells_of(self, answer: BySentence) -> Sequence[object]:
+        """See `Columns.cells_of`."""
+        *said, n_tokens, n_windows = self._whole.cells_of(answer.whole)
+        return [*said, [asdict(one) for one in answer.sentences], n_tokens, n_windows]
+
+    def tally(self, cells: Cells) -> Iterator[str]:
+        """See `ScoreColumns.tally`."""
+        return self._whole.tally(cells)
 
 
 class RatingColumns(Columns[Rating]):

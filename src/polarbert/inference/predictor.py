@@ -95,6 +95,14 @@ class Predictor(ABC, Generic[Asked, Answer]):
                     answers[number] = answer
         return [answer for answer in answers if answer is not None]
 
+    def explain(self, *_: Any, **__: Any) -> Any:
+        """What the words of a text do to the answer, for models that have one answer a text.
+
+        Raises:
+            UsageError: of other models.
+        """
+        raise UsageError(f"this is a model for {self.bundle.task}, which has no one answer a text to explain")
+
     @abstractmethod
     def distributions(self, asked: Sequence[Asked]) -> list[NDArray[np.float64]]:
         """For each input, (units, k) what the model says of each unit that it decides about.

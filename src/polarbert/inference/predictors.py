@@ -41,9 +41,16 @@ def make_predictor(
     return _class(*_PREDICTORS[bundle.task])(bundle, threads, engine, min_confidence)
 
 
-def make_columns(bundle: Bundle, prefix: str = "") -> Columns[Any]:
-    """The columns that suit a bundle's task; arguments as for `polarbert.inference.columns.Columns`."""
-    columns: Columns[Any] = _class(*_COLUMNS[bundle.task])(bundle.labels, prefix)
+def make_columns(bundle: Bundle, prefix: str = "", sentences: bool = False) -> Columns[Any]:
+    """The columns that suit a bundle's task; arguments as for `polarbert.inference.columns.Columns`.
+
+    Args:
+        bundle: of the model.
+        prefix: put before each name.
+        sentences: those of a `polarbert.inference.by_sentence.SentenceReader` of the model.
+    """
+    home = ("columns", "SentenceColumns") if sentences else _COLUMNS[bundle.task]
+    columns: Columns[Any] = _class(*home)(bundle.labels, prefix)
     return columns
 
 

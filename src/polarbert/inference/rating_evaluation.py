@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,12 @@ from polarbert.inference.classifier import Rating, Regressor
 from polarbert.inference.evaluate import describe
 from polarbert.inference.evaluation import plain
 from polarbert.inference.lines import figure, head, page, table, tail
-from polarbert.metrics import RESAMPLES, Estimate, pearson, spearman
+from polarbert.metrics import LEVEL, RESAMPLES, Estimate, pearson, ranks, spearman
 
 BLOCK_TEXTS = 1024
 MAX_ERRORS, SHOWN_ERRORS, ERROR_CHARACTERS = 20, 5, 240
+MOST_RESAMPLED = 20_000  # rows; a thousand resamples of more take many seconds
+_NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
 Values = NDArray[np.float64]
 
 
@@ -45,6 +49,9 @@ class RatingError:
 @dataclass(frozen=True)
 class RatingEvaluation:
     """Figures of a regression on rated texts. Intervals hold with 95% confidence.
+
+    They are from resampled rows (bootstrap), or above `MOST_RESAMPLED` rows from the normal distribution, for
+    correlations on the scale of Fisher's z.
 
     Attributes:
         name: of the data.
@@ -136,12 +143,13 @@ def judge_ratings(
         raise DataError(f"{dataset.name}: no row has both a text and a number")
     truth = np.array([value_of(row) for row in dataset.rows])
     given = np.array([answer.value for answer in answers])
+    linear, by_rank, mean_error = _estimates(truth, given)
     return RatingEvaluation(
         name=dataset.name,
         n=len(truth),
-        pearson=_resampled(pearson, truth, given),
-        spearman=_resampled(spearman, truth, given),
-        mean_error=_resampled(_mean_error, truth, given) or Estimate(0.0, 0.0, 0.0),
+        pearson=linear,
+        spearman=by_rank,
+        mean_error=mean_error,
         always_mean=float(np.abs(truth - truth.mean()).mean()),
         errors=_farthest(dataset, truth, given),
         seconds=seconds,
@@ -160,6 +168,38 @@ def value_of(row: object) -> float:
 
 def _mean_error(truth: Values, given: Values) -> float:
     return float(np.abs(truth - given).mean())
+
+
+def _estimates(truth: Values, given: Values) -> tuple[Estimate | None, Estimate | None, Estimate]:
+    """Pearson's and Spearman's correlation and the mean error."""
+    if len(truth) > MOST_RESAMPLED:
+        return _fisher(truth, given), _fisher(ranks(truth), ranks(given)), _normal_mean(np.abs(truth - given))
+    linear, by_rank, error = (_resampled(measure, truth, given) for measure in (pearson, spearman, _mean_error))
+    return linear, by_rank, error or Estimate(0.0, 0.0, 0.0)
+
+
+def _fisher(left: Values, right: Values) -> Estimate | None:
+    """A correlation and its interval, symmetric in z = artanh r (Fisher 1921); None where it does not exist.
+
+    The textbook's error of z, 1 / sqrt(n - 3), is that of normally distributed values. Labels seldom are, so the error
+    is that of the rows themselves: the spread of xy - r (x^2 + y^2) / 2, which is by how much each row moves r (x and y
+    with mean 0 and variance 1), over 1 - r^2. For values of long tails it is several times the textbook's.
+    """
+    value = pearson(left, right)
+    if not np.isfinite(value):
+        return None
+    if 1 - abs(value) < 1e-12:
+        return Estimate(value, value, value)
+    x, y = ((side - side.mean()) / side.std() for side in (left, right))
+    moves = x * y - value * (x**2 + y**2) / 2
+    half = _NORMAL * float(moves.std()) / (1 - value**2) / math.sqrt(len(left))
+    low, high = (math.tanh(math.atanh(value) + side * half) for side in (-1, 1))
+    return Estimate(value, low, high)
+
+
+def _normal_mean(values: Values) -> Estimate:
+    mean, half = float(values.mean()), _NORMAL * float(values.std()) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
 
 
 def _resampled(measure: Callable[[Values, Values], float], truth: Values, given: Values) -> Estimate | None:

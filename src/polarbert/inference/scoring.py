@@ -11,12 +11,13 @@ from polarbert.data.journal import Sink
 from polarbert.data.rows import text_problem
 from polarbert.data.tables import Row, Table
 from polarbert.errors import DataError
+from polarbert.inference.by_sentence import SentenceReader
 from polarbert.inference.columns import Cells, Columns
 from polarbert.inference.predictor import Predictor
 
 # A block is computed, written and made durable as one: about a second. Its rows with all their cells are held at once.
 BLOCK_ROWS, BLOCK_CHARACTERS, BLOCK_SIZE = 1000, 250_000, 32_000_000
-REMEMBERED_TEXTS = 65_536
+REMEMBERED_TEXTS, REMEMBERED_MEMBERS = 65_536, 131_072  # members: what lists in cells hold, some 400 bytes each
 NO_SECOND = "the column {!r} has no text that can be read"
 
 Asked = tuple[str | None, ...]
@@ -25,11 +26,14 @@ Asked = tuple[str | None, ...]
 class Memory:
     """The answers to the last `size` different inputs, so that one repeated through a file is computed once.
 
+    Of answers that are lists, such as entities, fewer are held: all of them together have at most `members` members.
     What it holds depends on the rows alone, in blocks: a resumed run rebuilds it from the rows already written.
     """
 
-    def __init__(self, size: int = REMEMBERED_TEXTS) -> None:
+    def __init__(self, size: int = REMEMBERED_TEXTS, members: int = REMEMBERED_MEMBERS) -> None:
         self._size = size
+        self._most_members = members
+        self._members = 0
         self._known: dict[bytes, Cells] = {}
 
     def get(self, asked: Asked) -> Cells | None:
@@ -39,13 +43,15 @@ class Memory:
     def learn(self, block: Mapping[Asked, Cells]) -> None:
         """Take in the answers of a block; the oldest go where there is no room."""
         for asked, known in block.items():
-            self._known.setdefault(_key(asked), known)
-        while len(self._known) > self._size:
-            del self._known[next(iter(self._known))]
+            if (key := _key(asked)) not in self._known:
+                self._known[key] = known
+                self._members += _members(known)
+        while len(self._known) > self._size or self._members > self._most_members:
+            self._members -= _members(self._known.pop(next(iter(self._known))))
 
 
 def score_table(
-    predictor: Predictor[Any, Any],
+    predictor: Predictor[Any, Any] | SentenceReader,
     table: Table,
     sink: Sink,
     columns: Columns[Any],
@@ -55,7 +61,7 @@ def score_table(
     """Score every row of `table` into `sink`, from where an earlier run stopped.
 
     Args:
-        predictor: the model.
+        predictor: the model, or what reads its sentences too.
         table: the input.
         sink: the output.
         columns: what to add.
@@ -89,7 +95,7 @@ def score_table(
 class _Scoring:
     """A run over a table."""
 
-    predictor: Predictor[Any, Any]
+    predictor: Predictor[Any, Any] | SentenceReader
     table: Table
     columns: Columns[Any]
     memory: Memory
@@ -165,6 +171,10 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
             block, characters, size = [], 0, 0
     if block:
         yield block
+
+
+def _members(cells: Cells) -> int:
+    return sum(len(cell) for cell in cells if isinstance(cell, list))
 
 
 def _key(asked: Asked) -> bytes:

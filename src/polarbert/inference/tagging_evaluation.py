@@ -262,7 +262,7 @@ class _Judged:
         truth, found = [entity_spans(tags) for tags in names], [entity_spans(answer.tags) for answer in answers]
         types = sorted({name for spans in (*truth, *found) for name, _, _ in spans} | {*entity_types(dataset.labels)})
         right = [sum(map(str.__eq__, tags, answer.tags)) for tags, answer in zip(names, answers, strict=True)]
-        correct = [one in set(true) for true, given in zip(truth, found, strict=True) for one in given]
+        correct = [one in true for true, given in zip(map(set, truth), found, strict=True) for one in given]
         return cls(
             types,
             truth,

@@ -123,13 +123,13 @@ class Assembly:
         parts, target = self.parts, self.settings.target_accuracy
         rows = [parts.dataset.rows[n] for n in _sample(parts.dev, FITTING_TEXTS, self.settings.training.seed)]
         fitted = self.kind.fit(self._predictor(bundle), rows, target)
-        if fitted == Calibration():
-            return fitted
-        line = f"temperature {fitted.temperature:.2f}, fitted on {len(rows):,} texts of the dev part"
+        if fitted is None:
+            return Calibration()
+        line = f"temperature {fitted.temperature:.2f}, fitted on {len(rows):,} {parts.dataset.unit} of the dev part"
         if fitted.unsure_below == 1:
             self.note(
                 f"{line}. At no confidence are {target:.0%} of the answers there right, so every answer will be marked "
-                "unsure; a lower --target-accuracy helps"
+                "unsure; more to learn from, or a lower --target-accuracy, helps"
             )
         elif fitted.unsure_below == 0:
             self.note(f"{line}; {target:.0%} or more of all answers there are right, so none is marked unsure")

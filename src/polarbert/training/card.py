@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from polarbert.bundle import Bundle
@@ -42,6 +42,8 @@ class _About:
         usage: arguments of `polarbert predict`, then those of `predict` in Python.
         decision: what int8 may change.
         window: what becomes of long texts.
+        columns: arguments of `polarbert score`.
+        learned: what counts the same in the loss.
     """
 
     pipeline: str
@@ -51,9 +53,13 @@ class _About:
     usage: tuple[str, str]
     decision: str = "label"
     window: str = "in windows whose probabilities are averaged"
+    columns: str = "--text-column TEXT"
+    learned: str = "text"
 
 
+_PAIR_COLUMNS = "--text-column FIRST --pair-column SECOND"
 _ONE, _TWO = ('"A text"', '["A text"]'), ('"A text" --pair "Another"', '["A text"], pairs=["Another"]')
+_PAIRS_RATED = "Gives pairs of texts a number: {labels}."
 _CLASSES = "Sorts texts into classes: {labels}."
 _ABOUT = {
     "sentiment": _About(
@@ -70,6 +76,8 @@ _ABOUT = {
         "Classes",
         "Sorts pairs of texts into classes: {labels}.",
         _TWO,
+        columns=_PAIR_COLUMNS,
+        learned="pair",
     ),
     "regression": _About(
         "text-classification",
@@ -88,6 +96,7 @@ _ABOUT = {
         _ONE,
         "tag",
         "whole, in windows that overlap; of a word in two of them, the one that shows more of its surroundings counts",
+        learned="word",
     ),
     "qa": _About(
         "question-answering",
@@ -97,6 +106,8 @@ _ABOUT = {
         ('"A question" --context "A text"', '"A question", "A text"'),
         "start or end",
         "whole, in windows that overlap",
+        "--text-column PASSAGE --pair-column QUESTION",
+        "window of a passage",
     ),
 }
 
@@ -112,7 +123,9 @@ class CardFacts:
         rows: rows of each part, by part and class.
         notes: what was assumed of the data, how the parts were made, and what leaks between them.
         base: name of the base, and its id on the Hub where it has one.
-        longest: most word pieces of a text in training.
+        longest: most word pieces read at once in training.
+        reading: what became of longer texts there; empty where there were none.
+        unit: what the rows are called.
         run: the loop's summary: steps, best step, pieces trained on.
         versions: of what the weights depend on besides the settings.
         measure: what the dev score is called.
@@ -128,6 +141,8 @@ class CardFacts:
     notes: Sequence[str]
     base: tuple[str, str | None]
     longest: int
+    reading: Sequence[str]
+    unit: str
     run: Mapping[str, Any]
     versions: Mapping[str, str]
     measure: str
@@ -143,13 +158,26 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"
 
 
+def _about(bundle: Bundle) -> _About:
+    """What to say of a bundle's kind."""
+    about = _ABOUT[bundle.task]
+    if bundle.task == "regression" and bundle.reads_pairs:
+        return replace(about, what=_PAIRS_RATED, usage=_TWO, columns=_PAIR_COLUMNS, learned="pair")
+    return about
+
+
+def _is_mixed(facts: CardFacts) -> bool:
+    """Whether it reads several layers, which other libraries do not know."""
+    return facts.settings.transfer.layers != "last"
+
+
 def _header(facts: CardFacts) -> Iterator[str]:
     name, hub_id = facts.base
     base = EMBEDDED_BASE if name == EMBEDDED else hub_id
     yield "---"
-    about = _ABOUT[facts.bundle.task]
+    about = _about(facts.bundle)
     yield f"pipeline_tag: {about.pipeline}"
-    yield "library_name: transformers"
+    yield f"library_name: {'polarbert' if _is_mixed(facts) else 'transformers'}"
     yield f"tags: [polarbert, {about.tag}]"
     if base is not None:
         yield f"base_model: {_quoted(base)}"
@@ -177,10 +205,11 @@ def _title(facts: CardFacts) -> Iterator[str]:
     if facts.settings.trial:
         yield "> **A trial, not a model.** It was trained on a few rows to see that every step works. Do not use it."
         yield ""
-    yield (
-        f"{_what(facts)} Fine-tuned with Polarbert, which scores with the graph in this directory; `transformers` "
-        "opens the weights."
-    )
+    weights = "opens the weights"
+    if _is_mixed(facts):
+        weights = "does not open the weights, since the output layer reads several layers"
+    made = "Fine-tuned with Polarbert, which scores with the graph in this directory"
+    yield f"{_what(facts)} {made}; `transformers` {weights}."
 
 
 def _what(facts: CardFacts) -> str:
@@ -189,16 +218,16 @@ def _what(facts: CardFacts) -> str:
         labels = sorted({label[2:] for label in labels if label != "O"})
     *others, last = labels
     named = f"{', '.join(others)} {'or' if task == 'sentiment' else 'and'} {last}" if others else last
-    return _ABOUT[task].what.format(labels=named)
+    return _about(facts.bundle).what.format(labels=named)
 
 
 def _usage(facts: CardFacts) -> Iterator[str]:
-    about = _ABOUT[facts.bundle.task]
+    about = _about(facts.bundle)
     yield "## Use it"
     yield ""
     yield "```console"
     yield f"$ polarbert predict --model THIS_DIRECTORY {about.usage[0]}"
-    yield "$ polarbert score IN.csv -o OUT.csv --text-column TEXT --model THIS_DIRECTORY"
+    yield f"$ polarbert score IN.csv -o OUT.csv {about.columns} --model THIS_DIRECTORY"
     yield "```"
     yield ""
     yield "```python"
@@ -218,8 +247,8 @@ def _figures(facts: CardFacts) -> Iterator[str]:
         figures = ", ".join(f"{name} {_shown(facts, value)}" for name, value in facts.dev.items())
         yield f"There was no test part. On the dev part, which chose this model and so flatters it: {figures}."
         return
-    of = f"Of the graph that scores, on the test part: {evaluation.n:,} texts that neither trained the model nor chose "
-    of += "it."
+    of = "Of the graph that scores, on the test part: "
+    of += f"{evaluation.n:,} {facts.unit} that neither trained the model nor chose it."
     if isinstance(evaluation, Evaluation):
         label, share = evaluation.most_frequent
         of += f" Always answering {label!r} would have an accuracy of {percent(share)}."
@@ -230,7 +259,7 @@ def _figures(facts: CardFacts) -> Iterator[str]:
     yield from (_row(facts, name, estimate) for name, estimate in evaluation.headline().items())
     if isinstance(evaluation, Evaluation):
         yield ""
-        yield "| class | texts | precision | recall | F1 |"
+        yield f"| class | {facts.unit} | precision | recall | F1 |"
         yield "|---|--:|--:|--:|--:|"
         yield from (_class_row(figures) for figures in evaluation.classes)
 
@@ -252,7 +281,7 @@ def _confidence(facts: CardFacts) -> Iterator[str]:
     right = "" if sure.accuracy is None else f", and {percent(sure.accuracy.value)} of these are right"
     yield (
         f"On the test part {percent(sure.share)} of the answers are not marked unsure{right}. The expected calibration "
-        f"error is {percent(error.ece)} there; of a perfectly calibrated model as few texts would show "
+        f"error is {percent(error.ece)} there; of a perfectly calibrated model as few {facts.unit} would show "
         f"{percent(error.by_chance)}."
     )
 
@@ -262,8 +291,12 @@ def _int8(facts: CardFacts) -> Iterator[str]:
     yield "## What int8 costs"
     yield ""
     what = _ABOUT[facts.bundle.task].decision
-    of = f"{percent(proof['flips'])} of {proof['texts']:,} texts get another label in int8 than from the float graph."
-    if what != "label":
+    inputs = f"{proof['texts']:,} {facts.unit}"
+    of = f"{percent(proof['flips'])} of {inputs} get another label in int8 than from the float graph."
+    if what == "tag":
+        of = f"In {inputs}, {percent(proof['flips'])} of the words that either graph takes for a part of an entity get "
+        of += "another tag in int8 than from the float graph."
+    elif what != "label":
         moved = "moves by more than a twentieth of the range" if what == "value" else "is another"
         share = f"In {percent(proof['flips'])} of cases, over {proof['texts']:,} inputs, "
         of = f"{share}the {what} {moved} in int8 than from the float graph."
@@ -277,7 +310,7 @@ def _data(facts: CardFacts) -> Iterator[str]:
     labels = facts.bundle.labels if has_classes else []
     yield "## Data"
     yield ""
-    yield f"{facts.data}, in texts:"
+    yield f"{facts.data}, in {facts.unit}:"
     yield ""
     yield f"| part | {''.join(f'{_cell(label)} | ' for label in labels)}all |"
     yield f"|---|{'--:|' * (len(labels) + 1)}"
@@ -293,19 +326,24 @@ def _data(facts: CardFacts) -> Iterator[str]:
 
 def _training(facts: CardFacts) -> Iterator[str]:
     settings, training, run = facts.settings, facts.settings.training, facts.run
-    counts = "class" if settings.class_weights else "text"
+    counts = "class" if settings.class_weights else _about(facts.bundle).learned
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     figures = ", ".join(f"{name} {_shown(facts, value)}" for name, value in facts.dev.items())
     yield "## Training"
     yield ""
     yield f"- Base: {facts.base[0]}. Its encoder was kept, the output layer is new."
-    yield f"- {run['step']:,} steps over {run['tokens']:,} word pieces, each {counts} counting the same."
-    yield (
-        f"- Texts were cut to {facts.longest} pieces, head and tail, also those that chose the model. Answering, it "
-        "reads all of a text."
-    )
+    yield f"- {run['step']:,} steps over {run['tokens']:,} word pieces, each {counts} counting nearly the same."
+    yield from _read(facts)
     yield f"- The model of step {run['best_step']:,} had the best {facts.measure} on the dev part: {figures}."
     yield f"- Seed {training.seed}, {training.precision} on {settings.device}, threads {training.threads}, {versions}."
+
+
+def _read(facts: CardFacts) -> Iterator[str]:
+    """What the network saw of the texts in training, and sees of those that it answers."""
+    seen = "; ".join(facts.reading) or "none to learn from was longer"
+    yield f"- At most {facts.longest} word pieces were read at once, also of what chose the model: {seen}."
+    whole = "of a pair all of the first text" if _about(facts.bundle).usage == _TWO else "all of a text"
+    yield f"- Answering, it reads {whole}."
 
 
 def _limits(facts: CardFacts) -> Iterator[str]:

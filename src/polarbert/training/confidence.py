@@ -11,6 +11,7 @@ from polarbert.calibration import Calibration, fit_temperature, fit_threshold, p
 from polarbert.inference.prediction import DECIMALS
 
 TEMPERATURE_DECIMALS, THRESHOLD_SCALE = 4, 10**DECIMALS
+FITTED_AT_ONCE = 500  # inputs answered at once where an answer has many numbers
 _SMALLEST = 1e-7  # a rounded probability of 0 stands for something below this
 
 

@@ -216,8 +216,9 @@ class DistillationTask:
         own = [state if projection is None else projection(state) for state in ours]
         pairs = zip(own, chosen, strict=True)
         squares = torch.stack([(mine.float() - other).square().mean(-1) for mine, other in pairs]).mean(0)
-        is_padded = mask is not None and squares.ndim == 2  # (B, T); of a packed batch (N,), all of them pieces
-        return (squares * mask if is_padded else squares).sum()
+        if mask is None or squares.ndim != 2:  # of a packed batch (N,), all of them pieces
+            return squares.sum()
+        return (squares * mask).sum()
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """The task's figures."""

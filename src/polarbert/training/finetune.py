@@ -43,7 +43,7 @@ from polarbert.training.loop import train
 from polarbert.training.pace import adapt
 from polarbert.training.parts import Parts, check_dataset, dataset_digest, file_name, splits_digest
 from polarbert.training.preparation import check_transfer, prepare_model, teacher_digest, with_help
-from polarbert.training.recipe import FineTuneSettings
+from polarbert.training.recipe import FineTuneSettings, check_settings
 from polarbert.training.run import RunDirectory, environment, refuse_changes, remove_unfinished, saving
 from polarbert.training.settings import TrainSettings
 
@@ -152,6 +152,7 @@ class _Work:
     def __init__(self, asked: FineTuning, resume: bool) -> None:
         self.asked = asked
         self.note = asked.note
+        check_settings(asked.settings, asked.dataset)
         folder = asked.output / RUN
         before = RunDirectory.peek(folder) if resume else None
         self.digest = dataset_digest(asked.dataset)
@@ -261,9 +262,9 @@ class _Work:
 
     def _adapted(self) -> FineTuneSettings:
         """The settings in numbers alone, so that they make the same run from a file."""
-        if not self.settings.adapt or self.settings.trial:  # a file written by a trial is for all of the data
-            return self.settings
         suited = self.settings.transfer.suited(self.settings.training)
+        if not self.settings.adapt or self.settings.trial:  # a file written by a trial is for all of the data
+            return replace(self.settings, training=suited)
         training = adapt(suited, self.texts["train"].pieces, self.base.config.hidden_size)
         return replace(self.settings, adapt=False, training=training)
 
@@ -274,7 +275,8 @@ class _Work:
         counts = self.parts.counts()
         for part, found in counts.items():
             shown = ", ".join(f"{name} {count:,}" for name, count in found.items() if self.asked.dataset.has_classes)
-            self.note(f"{part}: {sum(found.values()):,} texts{f' ({shown})' if shown else ''}")
+            shown = f" ({shown})" if shown else ""
+            self.note(f"{part}: {sum(found.values()):,} {self.asked.dataset.unit}{shown}")
         config, learned, threads = self.base.config, self.texts["train"], training.threads
         self.note(
             f"base: {self.base.name} ({config.num_hidden_layers} layers, hidden size {config.hidden_size}), on "
@@ -334,6 +336,8 @@ class _Work:
             notes=self._notes(),
             base=(self.base.name, self.base.hub_id),
             longest=self.base.longest(self.settings.max_pieces),
+            reading=self.texts["train"].notes,
+            unit=self.asked.dataset.unit,
             run=self.run.read("summary.json"),
             versions={"Polarbert": __version__, "PyTorch": found["torch"]},
             measure=self.kind.measure,

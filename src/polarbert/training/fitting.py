@@ -24,6 +24,7 @@ from polarbert.training.finetune import FineTuning
 from polarbert.training.loop import train
 from polarbert.training.pace import adapt
 from polarbert.training.parts import MIN_ROWS
+from polarbert.training.preparation import check_transfer, prepare_model, with_help
 from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.run import RunDirectory
 
@@ -102,7 +103,7 @@ def _paced(
     learned = encode_texts(
         [row.text for row in rows], [row.label for row in rows], base.tokenizer, _limit(settings, base)
     )
-    training = adapt(settings.training, learned.pieces, base.config.hidden_size)
+    training = adapt(settings.transfer.suited(settings.training), learned.pieces, base.config.hidden_size)
     # What was chosen counts even where it is what `adapt` takes for "nothing was chosen".
     return replace(settings, adapt=False, training=replace(training, **chosen))
 
@@ -120,13 +121,16 @@ def _fit_undivided(
     torch.set_num_threads(training.threads)
     torch.manual_seed(training.seed)
     device = choose_device(settings.device)
-    model = BertForSequenceClassification.from_encoder(base.path, dataset.labels).to(device)
+    check_transfer(settings.transfer, base, dataset.task, dataset.labels, _limit(settings, base))
+    model = BertForSequenceClassification.from_encoder(base.path, dataset.labels)
+    model = prepare_model(model, settings.transfer).to(device)
     texts, labels, classes = dataset.texts, [row.label for row in dataset.rows], len(dataset.labels)
     examples = encode_texts(texts, labels, base.tokenizer, _limit(settings, base)).examples
     weights = inverse_frequencies(labels, classes) if settings.class_weights else None
     task = ClassificationTask(examples, {"train": examples[:MONITORED]}, classes, base.tokenizer, training, weights)
+    network, helped = with_help(model, task, settings.transfer, base, training.seed)
     run = RunDirectory(output / "run")
-    train(model, task, training, run, quiet=quiet)
+    train(network, helped, training, run, quiet=quiet, transfer=settings.transfer)
     different = list(dict.fromkeys(texts))[:PROOF_TEXTS]
     # Below 1,000 texts int8 cannot be proved, and the float graph is kept: exact, and made in a moment.
     export_bundle(run.best, output, different, options=ExportOptions(dataset.task, scratch=output), note=note)

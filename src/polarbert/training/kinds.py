@@ -63,13 +63,16 @@ class Kind(Protocol):
     def own_inputs(self) -> list[Any]:
         """Inputs of our own, to compare graphs on where a dataset is small."""
 
-    def fit(self, predictor: Any, rows: Sequence[LabelledText], target: float) -> Calibration:
+    def fit(self, predictor: Any, rows: Sequence[LabelledText], target: float) -> Calibration | None:
         """Temperature and unsure threshold, so that the share `target` of the sure answers is right.
 
         Args:
             predictor: that answers without a temperature or a threshold.
             rows: the model was not trained on.
             target: wanted share of right answers.
+
+        Returns:
+            Both numbers; None where answers have no confidence.
         """
 
     def judge(self, dataset: Dataset, answers: Sequence[Any], predictor: Any, seconds: float) -> Judgement:

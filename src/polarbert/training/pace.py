@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from polarbert.training.settings import TrainSettings
 
 ENOUGH_STEPS = 300
-MIN_BATCH, MAX_EPOCHS = 256, 20.0
+MIN_BATCH, MAX_EPOCHS = 256, 100.0
 BERT_HIDDEN, MAX_RATE = 768, 1e-3
 
 _DEFAULTS = {field.name: field.default for field in fields(TrainSettings)}
@@ -27,7 +27,7 @@ def adapt(settings: TrainSettings, pieces: int, hidden_size: int) -> TrainSettin
 
     Example:
         >>> adapt(TrainSettings(), pieces=3_000, hidden_size=384).epochs
-        20.0
+        25.6
     """
     batch, epochs, rate = settings.batch_tokens, settings.epochs, settings.learning_rate
     if _is_default(settings, "batch_tokens"):

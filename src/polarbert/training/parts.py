@@ -90,7 +90,8 @@ class Parts:
         count = len(self.dev)
         if count >= FEW_DEV_TEXTS:
             return []
-        so_few = f"{count} texts are" if count > 1 else "1 text is"
+        unit = self.dataset.unit
+        so_few = f"{count} {unit} are" if count > 1 else f"1 {unit.removesuffix('s')} is"
         return [f"{so_few} in the dev part: which model is best, and when it is sure, hangs on so few; label more"]
 
     def _check(self) -> None:

@@ -28,7 +28,7 @@ from polarbert.text import WordPieceTokenizer
 from polarbert.text.batches import plan_batches
 from polarbert.training.base import Base
 from polarbert.training.batching import Batch, Example, collate
-from polarbert.training.confidence import TEMPERATURE_DECIMALS, THRESHOLD_SCALE
+from polarbert.training.confidence import FITTED_AT_ONCE, TEMPERATURE_DECIMALS, THRESHOLD_SCALE
 from polarbert.training.device import make_precision
 from polarbert.training.examples import EncodedTexts
 from polarbert.training.recipe import FineTuneSettings
@@ -36,7 +36,7 @@ from polarbert.training.settings import TrainSettings
 from polarbert.training.text_task import TextTask
 
 FITTED_QUESTIONS = 2000  # by which the temperature is chosen; each of its steps looks at every span of each
-FITTED_AT_ONCE = 500
+FITTED_SPANS = 25_000_000  # of those questions, at most: 200 MB of numbers
 TEMPERATURES = 0.1, 10.0
 
 
@@ -344,7 +344,7 @@ def fit_answers(scores: Iterable[SpanScores], truths: Sequence[Sequence[str]], t
         Both numbers; `unsure_below` is 0 where all answers together reach the target, and 1 where none do.
     """
     coming = iter(scores)
-    first = list(islice(coming, FITTED_QUESTIONS))
+    first = list(_looked_at(coming))
 
     def loss(logarithm: float) -> float:
         confidence, right = _judged(first, truths, math.exp(logarithm))
@@ -360,6 +360,16 @@ def fit_answers(scores: Iterable[SpanScores], truths: Sequence[Sequence[str]], t
         return Calibration(temperature, 0.0)
     threshold = fit_threshold(confidence, right, target)
     return Calibration(temperature, math.floor(threshold * THRESHOLD_SCALE) / THRESHOLD_SCALE)
+
+
+def _looked_at(scores: Iterable[SpanScores]) -> Iterator[SpanScores]:
+    """The questions by which the temperature is chosen: as many as can be held."""
+    spans = 0
+    for one in islice(scores, FITTED_QUESTIONS):
+        yield one
+        spans += len(one.every)
+        if spans > FITTED_SPANS:
+            return
 
 
 def _judged(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from polarbert.bundle import TASKS
+from polarbert.data.dataset import Dataset
 from polarbert.errors import TrainingError
 from polarbert.training.settings import TrainSettings
 from polarbert.training.transfer import TransferSettings
@@ -23,16 +24,17 @@ class FineTuneSettings:
         task: one of `polarbert.bundle.TASKS`; None for sentiment or classification, by the labels. It is used where
             the data is read.
         labels: the class of each raw label, where they are to be renamed or merged; empty to decide by the labels.
-        max_pieces: most word pieces of a text in training; a longer text keeps its head and tail. At most what the
-            base has positions for.
+            This, `select_by` and `class_weights` are for classes of texts and pairs.
+        max_pieces: most word pieces read at once in training; at most what the base has positions for. A longer text
+            keeps its head and tail; tagged texts and passages are read whole, in windows of so many.
         select_by: the dev figure of a classifier by which the best model is chosen, one of `SELECT_BY`.
         class_weights: let each class count the same in the loss, however many texts it has.
         shares: of the training, dev and test part, where the parts are made here.
         target_accuracy: an answer is marked unsure below the confidence from which on this share of the dev answers
-            is right.
+            is right; of no meaning for a regression, whose answers have no confidence.
         adapt: let the number of passes, the batch size and the rate follow the amount of data and the width of the
             base, those that `training` leaves at their defaults (a value that equals the default counts as left; False
-            holds all three); see `polarbert.training.pace.adapt`.
+            holds all three, but a rate over a frozen encoder); see `polarbert.training.pace.adapt`.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         trial: run every step on a few rows, to see that it works; the model is of no use.
         training: the loop's settings.
@@ -82,3 +84,23 @@ class FineTuneSettings:
         training: dict[str, Any] = values.pop("training")
         del values["transfer"]
         return values | training | self.transfer.to_dict()
+
+
+def check_settings(settings: FineTuneSettings, dataset: Dataset) -> None:
+    """Refuse settings that mean nothing to the task of the dataset, and would be without effect.
+
+    Raises:
+        TrainingError: naming the setting.
+
+    Example:
+        >>> check_settings(FineTuneSettings(class_weights=True), read_tagged("mentions.conll"))
+        Traceback (most recent call last):
+        polarbert.errors.TrainingError: settings: class_weights is for classes, and the task is tagging; leave it out
+    """
+    useless = {} if dataset.has_classes else dict.fromkeys(("select_by", "class_weights", "labels"), "classes")
+    if dataset.task == "regression":
+        useless["target_accuracy"] = "answers with a confidence"
+    defaults = FineTuneSettings()
+    for name, what in useless.items():
+        if getattr(settings, name) != getattr(defaults, name):
+            raise TrainingError(f"settings: {name} is for {what}, and the task is {dataset.task}; leave it out")

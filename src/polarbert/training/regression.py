@@ -116,9 +116,9 @@ class RegressionKind:
         """See `Kind.own_inputs`."""
         return own_pairs() if self._reads_pairs else [(text, None) for text in own_texts()]
 
-    def fit(self, predictor: Regressor, rows: Sequence[LabelledText], target: float) -> Calibration:  # noqa: ARG002
+    def fit(self, predictor: Regressor, rows: Sequence[LabelledText], target: float) -> Calibration | None:  # noqa: ARG002
         """A number has no confidence, so there is nothing to fit."""
-        return Calibration()
+        return None
 
     def judge(
         self,

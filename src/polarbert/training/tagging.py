@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -22,6 +23,7 @@ from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.entities import OUTSIDE, entity_spans, entity_types, to_bio
 from polarbert.errors import TrainingError
 from polarbert.export.texts import own_texts
+from polarbert.inference.prediction import DECIMALS
 from polarbert.inference.tagged_rows import as_tagged, asked_words
 from polarbert.inference.tagger import Tagger, Tagging, TextAndWords, decode
 from polarbert.inference.tagging_evaluation import TaggingEvaluation, judge_taggings
@@ -31,7 +33,7 @@ from polarbert.text import WordPieceTokenizer
 from polarbert.text.batches import draw_batches, plan_batches
 from polarbert.text.words import cut_words
 from polarbert.training.base import Base
-from polarbert.training.confidence import THRESHOLD_SCALE, fit_calibration
+from polarbert.training.confidence import FITTED_AT_ONCE, THRESHOLD_SCALE, fit_calibration
 from polarbert.training.device import make_precision
 from polarbert.training.examples import EncodedTexts
 from polarbert.training.masked_lm import MaskedBatch, collate_masked
@@ -248,7 +250,10 @@ class TaggingKind:
 
     def fit(self, predictor: Tagger, rows: Sequence[LabelledText], target: float) -> Calibration:
         """See `Kind.fit` and `fit_tagger`."""
-        return fit_tagger(self._labels, predictor.distributions(self.asked(rows)), self.truth(rows), target)
+        asked = self.asked(rows)
+        blocks = (asked[begin : begin + FITTED_AT_ONCE] for begin in range(0, len(asked), FITTED_AT_ONCE))
+        chances = chain.from_iterable(map(predictor.distributions, blocks))
+        return fit_tagger(self._labels, chances, self.truth(rows), target)
 
     def judge(
         self, dataset: Dataset, answers: Sequence[Tagging], predictor: Tagger, seconds: float
@@ -264,7 +269,7 @@ class TaggingKind:
 
 def fit_tagger(
     labels: Sequence[str],
-    chances: Sequence[NDArray[np.float64]],
+    chances: Iterable[NDArray[np.float64]],
     truth: Sequence[Sequence[int]],
     target: float,
 ) -> Calibration:
@@ -276,27 +281,37 @@ def fit_tagger(
 
     Args:
         labels: of the model.
-        chances: for each text (words, labels) probabilities at temperature 1.
+        chances: for each text (words, labels) probabilities at temperature 1; only those of telling words are kept.
         truth: for each text the numbers of its tags.
         target: wanted share of right entities among those that are not unsure.
+
+    Returns:
+        Both numbers; `unsure_below` is 0 where all entities found together reach the target, and 1 where none do or
+        none is found: nothing has shown then that any confidence is enough.
     """
-    words = np.concatenate([*chances, np.empty((0, len(labels)))])
-    tags = np.array([tag for text in truth for tag in text], dtype=np.int64)
     outside = list(labels).index(OUTSIDE)
-    telling = (tags != outside) | (words.argmax(axis=1) != outside)
-    if not telling.any():
-        return Calibration()
-    temperature = fit_calibration(words[telling], tags[telling], target).temperature
-    found: list[tuple[float, bool]] = []
+    words, tags = [np.empty((0, len(labels)))], [np.empty(0, np.int64)]
+    found: list[tuple[NDArray[np.float64], bool]] = []  # the words of each entity, and whether it is right
     for one, text in zip(chances, truth, strict=True):
+        numbers = np.array(text, dtype=np.int64)
+        telling = (numbers != outside) | (one.argmax(axis=1) != outside)
+        words.append(one[telling])
+        tags.append(numbers[telling])
         true = set(entity_spans(labels[tag] for tag in text))
-        answered = decode(labels, probabilities(np.log(np.maximum(one, _SMALLEST)), temperature))[1]
-        found += [(confidence, entity in true) for entity, confidence in answered]
-    confidence, correct = (np.array([pair[side] for pair in found]) for side in (0, 1))
-    if not found:  # confidence of no entity can be looked at
-        return Calibration()
+        found += [(one[entity[1] : entity[2]].copy(), entity in true) for entity, _ in decode(labels, one)[1]]
+    if not found:
+        return Calibration(1.0, 1.0)
+    temperature = fit_calibration(np.concatenate(words), np.concatenate(tags), target).temperature
+    confidence = np.array([_confidence(one, temperature) for one, _ in found])
+    correct = np.array([right for _, right in found], dtype=np.bool_)
     if correct.mean() >= target:
         return Calibration(temperature)
-    threshold = fit_threshold(confidence, correct.astype(np.bool_), target)
+    threshold = fit_threshold(confidence, correct, target)
     # Cut, not rounded: see `fit_calibration`.
     return Calibration(temperature, math.floor(threshold * THRESHOLD_SCALE) / THRESHOLD_SCALE)
+
+
+def _confidence(words: NDArray[np.float64], temperature: float) -> float:
+    """That of an entity of these words, as `decode` has it of probabilities at the temperature."""
+    fitted = probabilities(np.log(np.maximum(words, _SMALLEST)), temperature)
+    return round(float(fitted.max(axis=1).min()), DECIMALS)

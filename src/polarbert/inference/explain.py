@@ -1,0 +1,426 @@
+"""Which words made the answer: the text is read again without some of its words, in one batch.
+
+A word is weighed at three scales: alone against nothing, in its phrase (the two words on each side) against the phrase
+without it, and in the whole text against the text without it. Its weight is the mean of the three differences. Leaving
+a word out of the whole text is right about "not" in "not good", and blind where two words say the same; the word alone
+is right about those, and blind to "not". docs/decisions/0010 tells what was measured.
+
+Weights are then settled so that they add up to all that the text does: the log-odds of the answer are those of a text
+without words and the weights together (Shapley 1953 calls this efficiency).
+
+A long text is weighed by sentences first, in the same way, and only the sentences that matter most are opened into
+words. One too long for the network to read at once is the mean of its sections, so what each section does is known
+exactly from reading it alone; then each sentence is read alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polarbert.errors import UsageError
+from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
+from polarbert.inference.prediction import DECIMALS
+from polarbert.inference.predictor import Window
+from polarbert.text.sentences import sentence_spans
+from polarbert.text.tokenizer import Pieces
+from polarbert.text.windows import join_segments
+from polarbert.text.words import split_words
+
+if TYPE_CHECKING:
+    from polarbert.inference.classifier import TextPredictor
+
+Floats = NDArray[np.float64]
+Ids = list[int]
+
+# What bounds the cost. Pieces are those the network reads in all, [CLS] and [SEP] included.
+MOST_WORDS = 40  # weighed one by one
+MOST_PIECES = 4000  # read to weigh the words of a text, or of all the sentences that are opened
+MOST_SENTENCES = 24  # of one section; more are weighed in groups of neighbours
+WORDS_AROUND, SENTENCES_AROUND = 2, 1  # on each side: the phrase of a word, and of a sentence
+LEAST_PROBABILITY = 10.0**-DECIMALS  # and one less this: log-odds stay finite, and follow from what is given out
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A word, and the pieces it is read as.
+
+    Attributes:
+        start, end: in characters.
+        ids: word pieces; of control characters none.
+    """
+
+    start: int
+    end: int
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring units: a sentence, a run of words of a long one, several short ones, or a section.
+
+    Attributes:
+        first, behind: numbers of its first unit and of the one behind its last.
+        ids: word pieces.
+    """
+
+    first: int
+    behind: int
+    ids: Ids
+
+
+class Scales:
+    """The readings that weigh units of a text, and what they come to.
+
+    Args:
+        units: word pieces of each.
+        around: units on each side that are the phrase of one.
+
+    Attributes:
+        readings: word pieces of each, no two of them the same units; the first is empty.
+    """
+
+    def __init__(self, units: Sequence[Ids], around: int) -> None:
+        places = np.arange(len(units))
+        one = places[:, None] == places
+        near = abs(places[:, None] - places) <= around
+        ends = np.array([[False], [True]]).repeat(len(units), axis=1)
+        masks, self._places = np.unique(np.vstack([ends, ~one, one, near, near & ~one]), axis=0, return_inverse=True)
+        self.readings = [[number for n in np.flatnonzero(mask).tolist() for number in units[n]] for mask in masks]
+
+    def weights(self, values: Floats) -> Floats:
+        """(units,) the mean of the three differences.
+
+        Args:
+            values: (readings,).
+        """
+        found = values[self._places.ravel()]
+        whole, (without, alone, phrase, rest) = found[1], found[2:].reshape(4, -1)
+        return np.asarray(((whole - without) + (alone - found[0]) + (phrase - rest)) / 3)
+
+
+class Readings:
+    """The network, and one text that it explains.
+
+    Args:
+        predictor: the model.
+        text: the text.
+        second: a second text that is read behind each reading.
+
+    Attributes:
+        count: texts read so far.
+    """
+
+    def __init__(self, predictor: TextPredictor[Any], text: str, second: str | None) -> None:
+        self.count = 0
+        self._predictor = predictor
+        self._asked = [(text, second)]
+        self._cut = predictor.read(self._asked)
+        window = self._cut.windows[0]
+        self._second = None if window.second_at is None else window.ids[window.second_at : -1]
+        self.space = predictor.bundle.window - 2 - (0 if self._second is None else len(self._second) + 1)
+
+    def answer(self, readings: Sequence[Ids]) -> tuple[Any, Floats]:
+        """The answer about the text, and (readings, labels) what the network says of each, in one batched call."""
+        cut, predictor = self._cut, self._predictor
+        said = self._said([*cut.windows, *map(self._window, readings)])
+        own = len(cut.windows)
+        return predictor.answers(self._asked, cut, predictor.mean_of(cut, said[:own]))[0], said[own:]
+
+    def said(self, readings: Sequence[Ids]) -> Floats:
+        """(readings, labels) in one batched call."""
+        return self._said([self._window(ids) for ids in readings])
+
+    def _said(self, windows: Sequence[Window]) -> Floats:
+        self.count += len(windows)
+        return self._predictor.said(self._predictor.text_logits(windows))
+
+    def _window(self, ids: Ids) -> Window:
+        tokenizer, read = self._predictor.tokenizer, ids[: self.space]
+        second_at = None if self._second is None else len(read) + 2
+        return Window(join_segments(tokenizer.cls_id, tokenizer.sep_id, read, self._second), second_at)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The label that is explained, and how what the network says of it is weighed.
+
+    Attributes:
+        number: of the label among the model's.
+        is_number: the model answers by a number, which is weighed as it is; of a class log-odds are.
+    """
+
+    number: int
+    is_number: bool
+
+    def values(self, said: Floats) -> Floats:
+        """(readings,) out of (readings, labels)."""
+        return self.scale(said[:, self.number])
+
+    def scale(self, value: Floats) -> Floats:
+        """Log-odds of probabilities."""
+        if self.is_number:
+            return value
+        held = np.clip(value, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+        return np.asarray(np.log(held / (1 - held)))
+
+
+def explain_text(
+    predictor: TextPredictor[Any], text: str, second: str | None = None, label: str | None = None
+) -> Explanation:
+    """Weigh the words of a text.
+
+    A text of up to `MOST_WORDS` words takes one batched call. A longer one takes two, for which the network reads at
+    most five times the text, and 24,000 pieces besides.
+
+    Args:
+        predictor: a model that has one answer a text.
+        text: any text.
+        second: a second text, for a model that reads two.
+        label: the class to explain; the answer unless given.
+
+    Raises:
+        UsageError: when the model has no such label.
+    """
+    if label is not None and label not in predictor.labels:
+        raise UsageError(f"there is no label {label!r}; the labels of this model are {', '.join(predictor.labels)}")
+    readings = Readings(predictor, text, second)
+    units = units_of(text, predictor.tokenizer.encode([text], offsets=True)[0])
+    if len(units) <= MOST_WORDS and _cost([unit.ids for unit in units]) <= MOST_PIECES:
+        return _Explaining(predictor, readings, text, second, label).by_words(units)
+    return _Explaining(predictor, readings, text, second, label).by_sentences(units)
+
+
+@dataclass
+class _Explaining:
+    """One explanation in the making."""
+
+    predictor: TextPredictor[Any]
+    readings: Readings
+    text: str
+    second: str | None
+    label: str | None
+
+    def by_words(self, units: Sequence[Unit]) -> Explanation:
+        """Of a short text."""
+        scales = Scales([unit.ids for unit in units], WORDS_AROUND)
+        answer, said = self.readings.answer(scales.readings)
+        explained = self._explained(answer)
+        outcome = self._outcome(explained, answer, said[0])
+        weights = settle(scales.weights(explained.values(said)), self._total(explained, outcome))
+        return self._explanation(outcome, units, weights, (), answer)
+
+    def by_sentences(self, units: Sequence[Unit]) -> Explanation:
+        """Of a long text: first its sentences, then the words of those that matter most."""
+        parts = self._parts(units)
+        whole = sum(len(unit.ids) for unit in units) <= self.readings.space
+        if whole:
+            parts = grouped(parts)
+            scales = Scales([part.ids for part in parts], SENTENCES_AROUND)
+            answer, said = self.readings.answer(scales.readings)
+        else:
+            sections = packed(parts, self.readings.space)
+            answer, said = self.readings.answer([[], *(part.ids for part in [*sections, *parts])])
+        explained = self._explained(answer)
+        outcome = self._outcome(explained, answer, said[0])
+        total = self._total(explained, outcome)
+        if whole:
+            weights = settle(scales.weights(explained.values(said)), total)
+        else:
+            weights = _in_sections(explained, said, sections, parts, total)
+        opened = _opened(units, parts, weights)
+        of_words = self._words(explained, units, parts, weights, opened)
+        sentences = tuple(
+            SentenceWeight(self.text[start:end], start, end, round(float(weight), DECIMALS), number in opened)
+            for number, (part, weight) in enumerate(zip(parts, weights, strict=True))
+            for start, end in [(units[part.first].start, units[part.behind - 1].end)]
+        )
+        return self._explanation(outcome, units, of_words, sentences, answer)
+
+    def _parts(self, units: Sequence[Unit]) -> list[Part]:
+        """Sentences, those of many words in runs of nearly equal length."""
+        starts = [unit.start for unit in units]
+        bounds = [bisect_left(starts, start) for start, _ in sentence_spans(self.text)]
+        parts = []
+        for first, behind in zip(bounds, [*bounds[1:], len(units)], strict=True):
+            runs = -(-(behind - first) // MOST_WORDS)
+            cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
+            parts += [_part(units, start, end) for start, end in pairwise(cuts)]
+        return parts
+
+    def _words(
+        self, explained: Explained, units: Sequence[Unit], parts: Sequence[Part], weights: Floats, opened: set[int]
+    ) -> Floats:
+        """(units,) weights of words; those of a sentence that is not opened share its weight."""
+        scales = {n: Scales([u.ids for u in units[parts[n].first : parts[n].behind]], WORDS_AROUND) for n in opened}
+        values = explained.values(self.readings.said([ids for one in scales.values() for ids in one.readings]))
+        result = np.zeros(len(units))
+        for number, (part, weight) in enumerate(zip(parts, weights.tolist(), strict=True)):
+            if number in scales:
+                own, values = np.split(values, [len(scales[number].readings)])
+                shares = scales[number].weights(own)
+            else:
+                shares = np.array([float(bool(unit.ids)) for unit in units[part.first : part.behind]])
+                shares *= weight / max(shares.sum(), 1)
+            result[part.first : part.behind] = settle(shares, weight)
+        return result
+
+    def _explained(self, answer: Any) -> Explained:
+        label = getattr(answer, "label", self.predictor.labels[0]) if self.label is None else self.label
+        return Explained(self.predictor.labels.index(label), not hasattr(answer, "label"))
+
+    def _outcome(self, explained: Explained, answer: Any, nothing: Floats) -> tuple[str, float, float]:
+        """Name of the label, its probability, and that of a text without words."""
+        label = self.predictor.labels[explained.number]
+        found = answer.value if explained.is_number else answer.probabilities[label]
+        return label, found, round(float(nothing[explained.number]), DECIMALS)
+
+    @staticmethod
+    def _total(explained: Explained, outcome: tuple[str, float, float]) -> float:
+        _, found, baseline = outcome
+        low, high = explained.scale(np.array([baseline, found])).tolist()
+        return float(high - low)
+
+    def _explanation(
+        self,
+        outcome: tuple[str, float, float],
+        units: Sequence[Unit],
+        weights: Floats,
+        sentences: tuple[SentenceWeight, ...],
+        answer: Any,
+    ) -> Explanation:
+        words = tuple(
+            WordWeight(self.text[unit.start : unit.end], unit.start, unit.end, round(weight, DECIMALS))
+            for unit, weight in zip(units, weights.tolist(), strict=True)
+        )
+        return Explanation(self.text, *outcome, words, sentences, answer, self.second, self.readings.count)
+
+
+def units_of(text: str, pieces: Pieces) -> list[Unit]:
+    """The words of a text with their pieces; words that one piece covers, as in the emoticon ":)", are one.
+
+    Args:
+        text: the text.
+        pieces: of it, with offsets.
+    """
+    words = split_words(text)
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    joined = list(range(len(words)))  # the number of the last word that stands with each
+    ids: list[Ids] = [[] for _ in words]
+    for number, (start, end) in zip(pieces.ids, pieces.offsets, strict=True):
+        first = min(bisect_right(ends, start), len(words) - 1)
+        joined[first] = max(joined[first], bisect_left(starts, end) - 1)
+        ids[first].append(number)
+    units: list[Unit] = []
+    last = -1
+    for number, (start, end) in enumerate(words):
+        if number > last:
+            units.append(Unit(start, end, ids[number]))
+        else:
+            units[-1] = Unit(units[-1].start, end, units[-1].ids + ids[number])
+        last = max(last, joined[number])
+    return units
+
+
+def settle(weights: Floats, total: float) -> Floats:
+    """Weights that add up to `total`: what is missing goes to each by its size.
+
+    No weight changes its sign unless all speak against the total, and those of one sign keep their order.
+
+    Example:
+        >>> settle(np.array([2.0, -1.0]), 2.0).tolist()
+        [2.666..., -0.666...]
+    """
+    size = float(np.abs(weights).sum())
+    missing = total - float(weights.sum())
+    if size == 0:
+        return np.full(len(weights), total / max(len(weights), 1))
+    if abs(missing) <= size:
+        return np.asarray(weights + np.abs(weights) * missing / size)
+    agreeing = np.where(np.sign(weights) == np.sign(total), np.abs(weights), 0)
+    shares = agreeing if agreeing.any() else np.abs(weights)
+    return np.asarray(total * shares / shares.sum())
+
+
+def grouped(parts: Sequence[Part]) -> list[Part]:
+    """At most `MOST_SENTENCES` parts: the two neighbours with the fewest pieces are put together, again and again."""
+    found = list(parts)
+    while len(found) > MOST_SENTENCES:
+        sizes = [len(one.ids) + len(other.ids) for one, other in pairwise(found)]
+        least = sizes.index(min(sizes))
+        found[least : least + 2] = [_together(found[least], found[least + 1])]
+    return found
+
+
+def packed(parts: Sequence[Part], size: int) -> list[Part]:
+    """Sections of whole parts, of at most `size` pieces unless one part has more."""
+    sections: list[Part] = []
+    for part in parts:
+        if sections and len(sections[-1].ids) + len(part.ids) <= size:
+            sections[-1] = _together(sections[-1], part)
+        else:
+            sections.append(part)
+    return sections
+
+
+def _together(one: Part, other: Part) -> Part:
+    return Part(one.first, other.behind, one.ids + other.ids)
+
+
+def _part(units: Sequence[Unit], first: int, behind: int) -> Part:
+    return Part(first, behind, [number for unit in units[first:behind] for number in unit.ids])
+
+
+def _in_sections(
+    explained: Explained, said: Floats, sections: Sequence[Part], parts: Sequence[Part], total: float
+) -> Floats:
+    """(parts,) weights of the parts of a text that is read in several windows.
+
+    Its answer is the mean of what sections say by their lengths, so each adds its length times its distance from the
+    answer to nothing; the slope of the line from there to the mean turns that into log-odds.
+
+    Args:
+        explained: what is explained.
+        said: (1 + sections + parts, labels) of nothing, of each section and of each part alone.
+        sections: of whole parts.
+        parts: of the text.
+        total: what all weights add up to.
+    """
+    chances = said[:, explained.number]
+    lengths = np.array([max(1, len(section.ids)) for section in sections], dtype=np.float64)
+    distances = (chances[1 : 1 + len(sections)] - chances[0]) * lengths / lengths.sum()
+    low, high = explained.scale(np.array([chances[0], chances[0] + distances.sum()]))
+    slope = (high - low) / distances.sum() if abs(distances.sum()) > LEAST_PROBABILITY else 1.0
+    of_sections = settle(distances * slope, total).tolist()
+    values = explained.values(said)
+    alone = values[1 + len(sections) :] - values[0]
+    bounds = [section.behind for section in sections]
+    owners = np.array([bisect_right(bounds, part.first) for part in parts])
+    return np.concatenate([settle(alone[owners == n], weight) for n, weight in enumerate(of_sections)])
+
+
+def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats) -> set[int]:
+    """Numbers of the parts whose words are weighed: by weight, as many as `MOST_PIECES` allow."""
+    opened: set[int] = set()
+    left = MOST_PIECES
+    for number in np.argsort(-np.abs(weights), kind="stable").tolist():
+        part = parts[number]
+        cost = _cost([unit.ids for unit in units[part.first : part.behind]])
+        if cost > left:
+            break
+        opened.add(number)
+        left -= cost
+    return opened
+
+
+def _cost(units: Sequence[Ids]) -> int:
+    """About how many pieces are read to weigh units."""
+    pieces = sum(map(len, units))
+    near = 2 * WORDS_AROUND + 1
+    return len(units) * (pieces + 8) + 2 * near * pieces
