@@ -108,7 +108,7 @@ def test_a_float_graph_that_is_another_network_is_refused(
 
     def other(self: BertForSequenceClassification, *arguments: Any) -> Any:
         output = forward(self, *arguments)
-        output.logits[:, 0] += 0.1
+        output.logits[:, 0] += 2.0  # a model that is sure of all hardly moves by less
         return output
 
     monkeypatch.setattr(BertForSequenceClassification, "forward", other)
