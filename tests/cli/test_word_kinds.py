@@ -134,7 +134,7 @@ def test_parts_may_be_files_of_their_own(
     assert "dev: 30 texts" in ended.err
     figures = json.loads((output / "evaluation.json").read_text("utf-8"))
     judged = command("evaluate", output, tmp_path / "test.conll", "--json")
-    assert figures["micro"] == json.loads(judged.out)["micro"]
+    assert figures["types"] == json.loads(judged.out)["types"]
     assert "learned.conll + dev.conll + test.conll" in (output / "README.md").read_text("utf-8")
 
 
