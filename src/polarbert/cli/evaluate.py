@@ -30,6 +30,7 @@ from polarbert.cli.options import (
     Quiet,
     TextColumn,
     Threads,
+    check_page,
     emit,
     note,
     page_width,
@@ -203,11 +204,4 @@ def _check_output(output: Path, overwrite: bool) -> None:
     require_extra()
     if str(output) == "-":
         raise UsageError("-o -: the page is a file, and stdout has the figures; name a file that ends in .html")
-    if output.is_dir():
-        raise UsageError(f"{output}: is a folder; name a file in it")
-    if not output.parent.is_dir():
-        raise UsageError(f"{output}: the folder {output.parent} does not exist; make it or name another")
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{output}: the page is HTML; name it {output.with_suffix('.html')}")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output}: exists already. Name another page, or replace it with --overwrite")
+    check_page(output, overwrite)

@@ -13,7 +13,19 @@ import typer
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.answers import second_option
 from polarbert.cli.explanations import explanation_lines
-from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Quiet, Threads, emit, note, uses_colour
+from polarbert.cli.options import (
+    Device,
+    Engine,
+    Json,
+    MinConfidence,
+    Model,
+    Quiet,
+    Threads,
+    check_page,
+    emit,
+    note,
+    uses_colour,
+)
 from polarbert.cli.predict import second_texts, stdin_blocks
 from polarbert.data.inputs import STDIN
 from polarbert.errors import UsageError
@@ -59,7 +71,7 @@ def explain(
     if min_confidence is not None:
         check_min_confidence(min_confidence, "--min-confidence")
     if html is not None:
-        _check_page(html, overwrite)
+        check_page(html, overwrite)
     bundle = Bundle.open(resolve(model))
     _check_model(bundle, label)
     seconds = second_texts(bundle, len(texts or ()), pair or [], None)
@@ -104,19 +116,3 @@ def _check_model(bundle: Bundle, label: str | None) -> None:
         raise UsageError("--label: this is a model for regression, which answers by a number; leave it out")
     if label is not None and label not in bundle.labels:
         raise UsageError(f"--label: there is no label {label!r}; the model has {', '.join(bundle.labels)}")
-
-
-def _check_page(page: Path, overwrite: bool) -> None:
-    """Refuse a page that cannot be written, before anything is computed.
-
-    Raises:
-        UsageError: naming what to do.
-    """
-    if page.is_dir():
-        raise UsageError(f"{page}: is a folder; name a file in it")
-    if not page.parent.is_dir():
-        raise UsageError(f"{page}: the folder {page.parent} does not exist; make it or name another")
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{page}: the page is HTML; name it {page.with_suffix('.html')}")
-    if page.exists() and not overwrite:
-        raise UsageError(f"{page}: exists already. Name another page, or replace it with --overwrite")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 from unicodedata import category
 
@@ -106,3 +107,19 @@ def uses_colour() -> bool:
         and not os.environ.get("NO_COLOR")
         and os.environ.get("TERM") != "dumb"
     )
+
+
+def check_page(page: Path, overwrite: bool) -> None:
+    """Refuse a page that cannot be written, before anything is computed.
+
+    Raises:
+        UsageError: naming what to do.
+    """
+    if page.is_dir():
+        raise UsageError(f"{page}: is a folder; name a file in it")
+    if not page.parent.is_dir():
+        raise UsageError(f"{page}: the folder {page.parent} does not exist; make it or name another")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{page}: the page is HTML; name it {page.with_suffix('.html')}")
+    if page.exists() and not overwrite:
+        raise UsageError(f"{page}: exists already. Name another page, or replace it with --overwrite")

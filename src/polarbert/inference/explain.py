@@ -28,51 +28,20 @@ from polarbert.errors import UsageError
 from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
 from polarbert.inference.prediction import DECIMALS
 from polarbert.inference.predictor import Window
+from polarbert.inference.text_parts import Ids, Part, Unit, grouped, packed, part_of, units_of
 from polarbert.text.sentences import sentence_spans
-from polarbert.text.tokenizer import Pieces
 from polarbert.text.windows import join_segments
-from polarbert.text.words import split_words
 
 if TYPE_CHECKING:
     from polarbert.inference.classifier import TextPredictor
 
 Floats = NDArray[np.float64]
-Ids = list[int]
 
 # What bounds the cost. Pieces are those the network reads in all, [CLS] and [SEP] included.
 MOST_WORDS = 40  # weighed one by one
 MOST_PIECES = 4000  # read to weigh the words of a text, or of all the sentences that are opened
-MOST_SENTENCES = 24  # of one section; more are weighed in groups of neighbours
 WORDS_AROUND, SENTENCES_AROUND = 2, 1  # on each side: the phrase of a word, and of a sentence
 LEAST_PROBABILITY = 10.0**-DECIMALS  # and one less this: log-odds stay finite, and follow from what is given out
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A word, and the pieces it is read as.
-
-    Attributes:
-        start, end: in characters.
-        ids: word pieces; of control characters none.
-    """
-
-    start: int
-    end: int
-    ids: Ids
-
-
-@dataclass(frozen=True)
-class Part:
-    """Neighbouring units: a sentence, a run of words of a long one, several short ones, or a section.
-
-    Attributes:
-        first, behind: numbers of its first unit and of the one behind its last.
-        ids: word pieces.
-    """
-
-    first: int
-    behind: int
-    ids: Ids
 
 
 class Scales:
@@ -251,7 +220,7 @@ class _Explaining:
         for first, behind in zip(bounds, [*bounds[1:], len(units)], strict=True):
             runs = -(-(behind - first) // MOST_WORDS)
             cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
-            parts += [_part(units, start, end) for start, end in pairwise(cuts)]
+            parts += [part_of(units, start, end) for start, end in pairwise(cuts)]
         return parts
 
     def _words(
@@ -302,32 +271,6 @@ class _Explaining:
         return Explanation(self.text, *outcome, words, sentences, answer, self.second, self.readings.count)
 
 
-def units_of(text: str, pieces: Pieces) -> list[Unit]:
-    """The words of a text with their pieces; words that one piece covers, as in the emoticon ":)", are one.
-
-    Args:
-        text: the text.
-        pieces: of it, with offsets.
-    """
-    words = split_words(text)
-    starts, ends = [start for start, _ in words], [end for _, end in words]
-    joined = list(range(len(words)))  # the number of the last word that stands with each
-    ids: list[Ids] = [[] for _ in words]
-    for number, (start, end) in zip(pieces.ids, pieces.offsets, strict=True):
-        first = min(bisect_right(ends, start), len(words) - 1)
-        joined[first] = max(joined[first], bisect_left(starts, end) - 1)
-        ids[first].append(number)
-    units: list[Unit] = []
-    last = -1
-    for number, (start, end) in enumerate(words):
-        if number > last:
-            units.append(Unit(start, end, ids[number]))
-        else:
-            units[-1] = Unit(units[-1].start, end, units[-1].ids + ids[number])
-        last = max(last, joined[number])
-    return units
-
-
 def settle(weights: Floats, total: float) -> Floats:
     """Weights that add up to `total`: what is missing goes to each by its size.
 
@@ -346,35 +289,6 @@ def settle(weights: Floats, total: float) -> Floats:
     agreeing = np.where(np.sign(weights) == np.sign(total), np.abs(weights), 0)
     shares = agreeing if agreeing.any() else np.abs(weights)
     return np.asarray(total * shares / shares.sum())
-
-
-def grouped(parts: Sequence[Part]) -> list[Part]:
-    """At most `MOST_SENTENCES` parts: the two neighbours with the fewest pieces are put together, again and again."""
-    found = list(parts)
-    while len(found) > MOST_SENTENCES:
-        sizes = [len(one.ids) + len(other.ids) for one, other in pairwise(found)]
-        least = sizes.index(min(sizes))
-        found[least : least + 2] = [_together(found[least], found[least + 1])]
-    return found
-
-
-def packed(parts: Sequence[Part], size: int) -> list[Part]:
-    """Sections of whole parts, of at most `size` pieces unless one part has more."""
-    sections: list[Part] = []
-    for part in parts:
-        if sections and len(sections[-1].ids) + len(part.ids) <= size:
-            sections[-1] = _together(sections[-1], part)
-        else:
-            sections.append(part)
-    return sections
-
-
-def _together(one: Part, other: Part) -> Part:
-    return Part(one.first, other.behind, one.ids + other.ids)
-
-
-def _part(units: Sequence[Unit], first: int, behind: int) -> Part:
-    return Part(first, behind, [number for unit in units[first:behind] for number in unit.ids])
 
 
 def _in_sections(

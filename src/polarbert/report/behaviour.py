@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from polarbert.files import disk_errors, write_whole
 from polarbert.inference.behaviour_evaluation import BehaviourEvaluation
 from polarbert.inference.lines import percent
-from polarbert.report.evaluation import require_extra
+from polarbert.report.evaluation import require_extra, write_page
 
 TEMPLATE = Path(__file__).with_name("behaviour.html.jinja")
 
@@ -28,9 +27,7 @@ def write_behaviour_report(evaluation: BehaviourEvaluation, path: str | Path, ti
     Example:
         >>> write_behaviour_report(evaluate_behaviour(model), "behaviour.html", "The new model")
     """
-    page = render(evaluation, title)
-    with disk_errors(str(path), "Nothing was changed; name another file with -o"):
-        write_whole(Path(path), page.encode("utf-8", "replace"))
+    write_page(path, render(evaluation, title))
 
 
 def render(evaluation: BehaviourEvaluation, title: str) -> str:

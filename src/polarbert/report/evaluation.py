@@ -42,7 +42,15 @@ def write_report(evaluation: Evaluation, path: str | Path, title: str) -> None:
     Example:
         >>> write_report(evaluate(model, dataset), "evaluation.html", "The new model on reviews of May")
     """
-    page = render(evaluation, title)
+    write_page(path, render(evaluation, title))
+
+
+def write_page(path: str | Path, page: str) -> None:
+    """Write a page in one step.
+
+    Raises:
+        DataError: when the file cannot be written.
+    """
     with disk_errors(str(path), "Nothing was changed; name another file with -o"):
         write_whole(Path(path), page.encode("utf-8", "replace"))
 

@@ -1,0 +1,99 @@
+"""The pieces that an explanation is made of: words, and neighbours among them as parts of a text."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from polarbert.text.tokenizer import Pieces
+from polarbert.text.words import split_words
+
+Ids = list[int]
+
+MOST_SENTENCES = 24  # of one section; more are weighed in groups of neighbours
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A word, and the pieces it is read as.
+
+    Attributes:
+        start, end: in characters.
+        ids: word pieces; of control characters none.
+    """
+
+    start: int
+    end: int
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Part:
+    """Neighbouring units: a sentence, a run of words of a long one, several short ones, or a section.
+
+    Attributes:
+        first, behind: numbers of its first unit and of the one behind its last.
+        ids: word pieces.
+    """
+
+    first: int
+    behind: int
+    ids: Ids
+
+
+def units_of(text: str, pieces: Pieces) -> list[Unit]:
+    """The words of a text with their pieces; words that one piece covers, as in the emoticon ":)", are one.
+
+    Args:
+        text: the text.
+        pieces: of it, with offsets.
+    """
+    words = split_words(text)
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    joined = list(range(len(words)))  # the number of the last word that stands with each
+    ids: list[Ids] = [[] for _ in words]
+    for number, (start, end) in zip(pieces.ids, pieces.offsets, strict=True):
+        first = min(bisect_right(ends, start), len(words) - 1)
+        joined[first] = max(joined[first], bisect_left(starts, end) - 1)
+        ids[first].append(number)
+    units: list[Unit] = []
+    last = -1
+    for number, (start, end) in enumerate(words):
+        if number > last:
+            units.append(Unit(start, end, ids[number]))
+        else:
+            units[-1] = Unit(units[-1].start, end, units[-1].ids + ids[number])
+        last = max(last, joined[number])
+    return units
+
+
+def grouped(parts: Sequence[Part]) -> list[Part]:
+    """At most `MOST_SENTENCES` parts: the two neighbours with the fewest pieces are put together, again and again."""
+    found = list(parts)
+    while len(found) > MOST_SENTENCES:
+        sizes = [len(one.ids) + len(other.ids) for one, other in pairwise(found)]
+        least = sizes.index(min(sizes))
+        found[least : least + 2] = [_together(found[least], found[least + 1])]
+    return found
+
+
+def packed(parts: Sequence[Part], size: int) -> list[Part]:
+    """Sections of whole parts, of at most `size` pieces unless one part has more."""
+    sections: list[Part] = []
+    for part in parts:
+        if sections and len(sections[-1].ids) + len(part.ids) <= size:
+            sections[-1] = _together(sections[-1], part)
+        else:
+            sections.append(part)
+    return sections
+
+
+def _together(one: Part, other: Part) -> Part:
+    return Part(one.first, other.behind, one.ids + other.ids)
+
+
+def part_of(units: Sequence[Unit], first: int, behind: int) -> Part:
+    """The units from `first` to the one before `behind`."""
+    return Part(first, behind, [number for unit in units[first:behind] for number in unit.ids])
