@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
+from typing import Any
 
 import pyarrow.parquet as pq
 
+import generated
 from polarbert.data.splits import is_dev, normalised
 
 LABELS = ["negative", "neutral", "positive"]
@@ -26,15 +30,36 @@ BY_NAME = {
 }
 BINARY = (NEGATIVE, POSITIVE)
 IMDB_ROWS = 8_000
+ASPECT_SETS = {"restaurants": "absa_restaurants", "laptops": "absa_laptops", "persons": "absa_twitter_acl14"}
+RATED_SETS = ("tweets", "amazonReviewSnippets", "nytEditorialSnippets")
+UNMENTIONED = 1_500  # pairs of a text and an aspect that is not in it
+GENERATED, GENERATED_ASPECTS = 20_000, 6_000
+# One person's rating lies about the mean of all with this deviation; within the bound it says neither good nor bad.
+RATING_SPREAD, NEUTRAL_BOUND = 0.8, 1.0
 
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, its class, and the classes its annotators could choose among (None: all three)."""
+    """A text and its class.
+
+    Attributes:
+        text: as it stood.
+        label: of the text, or of what it says of the aspect.
+        choices: the classes its annotators could choose among; None: all three.
+        aspect: what the class is about; None: the whole text.
+        shares: of each class, the share of people who would choose it; None: all of them `label`.
+    """
 
     text: str
     label: int
     choices: tuple[int, ...] | None = None
+    aspect: str | None = None
+    shares: tuple[float, ...] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What a repeat has in common with it."""
+        return normalised(self.text), (self.aspect or "").lower(), self.label
 
 
 def data_directory() -> Path:
@@ -69,9 +94,13 @@ def dev_parts() -> dict[str, list[LabelledText]]:
     }
 
 
+def aspect_dev_parts() -> dict[str, list[LabelledText]]:
+    """What judges verdicts on aspects; all pairs of a text stand on one side."""
+    return {name: [row for row in read_aspects(name) if is_dev(row.text)] for name in ASPECT_SETS}
+
+
 def train_parts() -> dict[str, list[LabelledText]]:
-    """What the model learns from: no text here equals one of any dev part."""
-    held_out = {normalised(row.text) for rows in dev_parts().values() for row in rows}
+    """What the first run learns from: no text here equals one of any dev part."""
     parts = {
         "playstore": read("playstore/train"),
         "tweets": read("tweeteval_sentiment/train"),
@@ -80,14 +109,89 @@ def train_parts() -> dict[str, list[LabelledText]]:
         "imdb": sample(read("imdb/train", binary=True), IMDB_ROWS),
         "clothing": [row for row in read("womens_clothing/train") if not is_dev(row.text)],
     }
+    return without(parts, dev_parts())
+
+
+def second_parts() -> dict[str, list[LabelledText]]:
+    """What the second run learns from: the same with other film reviews, and what the first one could not learn."""
+    aspects = {name: [row for row in read_aspects(name) if not is_dev(row.text)] for name in ASPECT_SETS}
+    parts = train_parts() | {
+        "imdb": sample(read("imdb/train", binary=True), 2 * IMDB_ROWS)[IMDB_ROWS:],
+        "rated": [row for name in RATED_SETS for row in read_rated(name) if not is_dev(row.text)],
+        **aspects,
+        "agreed": [row for name in ("restaurants", "laptops") for row in agreed(aspects[name])],
+        "unmentioned": list(unmentioned(aspects["restaurants"], aspects["laptops"])),
+        "generated": from_generated(generated.generate(GENERATED, seed=1)),
+        "generated aspects": from_generated(generated.generate_aspects(GENERATED_ASPECTS, seed=1)),
+    }
+    return without(parts, dev_parts() | aspect_dev_parts())
+
+
+def read_aspects(name: str) -> list[LabelledText]:
+    """Texts with an aspect, and what they say of it."""
+    rows = pq.read_table(data_directory() / ASPECT_SETS[name] / "train.parquet").to_pylist()
+    return [LabelledText(row["text"], BY_NAME[row["label"]], aspect=row["text_pair"]) for row in rows]
+
+
+def read_rated(name: str) -> list[LabelledText]:
+    """Texts that many people rated, with the shares of them that would choose each class."""
+    rows = pq.read_table(data_directory() / "vader_gold" / f"{name}.parquet").to_pylist()
+    return [_rated(row) for row in rows if row["text"].strip()]
+
+
+def _rated(row: Mapping[str, Any]) -> LabelledText:
+    shares = shares_of(row["score"])
+    return LabelledText(row["text"], max(range(3), key=shares.__getitem__), shares=shares)
+
+
+def shares_of(rating: float) -> tuple[float, ...]:
+    """The shares of people who find a text negative, neutral and positive, from the mean of their ratings, -4 to 4.
+
+    The collection holds no spread: each person is taken to rate by a normal distribution about the mean.
+
+    Example:
+        >>> [round(share, 2) for share in shares_of(1.5)]
+        [0.0, 0.27, 0.73]
+    """
+    people = NormalDist(rating, RATING_SPREAD)
+    negative, positive = people.cdf(-NEUTRAL_BOUND), 1 - people.cdf(NEUTRAL_BOUND)
+    return negative, 1 - negative - positive, positive
+
+
+def agreed(rows: Sequence[LabelledText]) -> Iterator[LabelledText]:
+    """As whole texts, those that praise, or blame, all their aspects."""
+    found: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        found[row.text].add(row.label)
+    yield from (LabelledText(text, min(labels)) for text, labels in found.items() if labels in ({NEGATIVE}, {POSITIVE}))
+
+
+def unmentioned(*sets: Sequence[LabelledText]) -> Iterator[LabelledText]:
+    """Texts of one set with aspects of another that are not in them, of which they say nothing."""
+    for rows, others in zip(sets, (*sets[1:], sets[0]), strict=True):
+        names = [row.aspect or "" for row in sample(list(others), UNMENTIONED)]
+        texts = sample(list({row.text: row for row in rows}.values()), UNMENTIONED // len(sets))
+        for row, name in zip(texts, names, strict=False):
+            if not set(name.lower().split()) & set(row.text.lower().split()):
+                yield LabelledText(row.text, NEUTRAL, aspect=name)
+
+
+def from_generated(made: Sequence[generated.Generated]) -> list[LabelledText]:
+    """Generated texts as the others are."""
+    return [LabelledText(one.text, BY_NAME[one.label], aspect=one.aspect) for one in made]
+
+
+def without(
+    parts: Mapping[str, Sequence[LabelledText]], dev: Mapping[str, Sequence[LabelledText]]
+) -> dict[str, list[LabelledText]]:
+    """Parts without the texts of dev parts, each distinct text, aspect and label once in its part."""
+    held_out = {normalised(row.text) for rows in dev.values() for row in rows}
     return {name: list(_without(rows, held_out)) for name, rows in parts.items()}
 
 
-def _without(rows: list[LabelledText], held_out: set[str]) -> Iterator[LabelledText]:
-    """Rows whose text is not held out, each distinct text and label once."""
-    seen: set[tuple[str, int]] = set()
+def _without(rows: Sequence[LabelledText], held_out: set[str]) -> Iterator[LabelledText]:
+    seen: set[tuple[str, str, int]] = set()
     for row in rows:
-        key = normalised(row.text)
-        if key not in held_out and (key, row.label) not in seen:
-            seen.add((key, row.label))
+        if row.key[0] not in held_out and row.key not in seen:
+            seen.add(row.key)
             yield row

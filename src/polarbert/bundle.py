@@ -25,7 +25,7 @@ from polarbert.files import read_bounded, reason, write_whole
 MANIFEST = "polarbert.json"
 FORMAT = 1
 TASKS = ("sentiment", "classification", "pair", "regression", "tagging", "qa")
-TRAITS = ("pairs", "always answers")
+TRAITS = ("pairs", "always answers", "aspects")
 QA_LABELS = ["start", "end"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 MAX_JSON_BYTES = 1_000_000  # of a manifest or a configuration
@@ -49,7 +49,8 @@ class Bundle:
         provenance: how it was made, for people.
         checksums: sha256 of each file.
         traits: facts by which models of one task differ: "pairs", a regression that reads two texts; "always answers",
-            a model of questions that never saw one without an answer.
+            a model of questions that never saw one without an answer; "aspects", one of sentiment that also says what a
+            text thinks of an aspect, its second text.
     """
 
     path: Path
@@ -98,6 +99,11 @@ class Bundle:
     def reads_pairs(self) -> bool:
         """Whether an input is two texts, the second one in a segment of its own."""
         return self.task in ("pair", "qa") or "pairs" in self.traits
+
+    @property
+    def judges_aspects(self) -> bool:
+        """Whether an input may have a second text, the aspect that is judged."""
+        return "aspects" in self.traits
 
     def write(self) -> None:
         """Write polarbert.json with fresh checksums of every file in the directory."""
@@ -173,6 +179,8 @@ class Bundle:
             problems.append(f"task {self.task!r} is none of {', '.join(TASKS)}")
         if unknown := [name for name in self.traits if name not in TRAITS]:
             problems.append(f"trait {unknown[0]!r} is none of {', '.join(TRAITS)}")
+        if self.judges_aspects and self.task != "sentiment":
+            problems.append(f"a model for {self.task} judges no aspects")
         problems += self._label_problems()
         if not _is_file_name(self.graph):
             problems.append("the graph lies outside the directory")

@@ -53,6 +53,8 @@ def _answer(question: str, answer: Answer) -> str:
 
 
 def _prediction(text: str, answer: Prediction | SentencePrediction) -> str:
+    if isinstance(answer, Prediction) and answer.aspect is not None:
+        text = f"{answer.aspect}: {text}"
     label = f"{answer.label:<9}"
     if uses_colour():
         label = typer.style(label, fg=COLOURS.get(answer.label), bold=True)

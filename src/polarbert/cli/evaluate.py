@@ -18,6 +18,7 @@ from polarbert.cli.behaviour import Behaviour, refuse
 from polarbert.cli.judges import JUDGES
 from polarbert.cli.labelled import DATA, Source
 from polarbert.cli.options import (
+    AspectColumn,
     Delimiter,
     Device,
     Encoding,
@@ -30,6 +31,7 @@ from polarbert.cli.options import (
     Quiet,
     TextColumn,
     Threads,
+    check_aspects,
     check_page,
     emit,
     note,
@@ -56,6 +58,7 @@ def evaluate(
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
+    aspect_column: AspectColumn = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", help="Judge by the values of this column too; may be repeated.")
     ] = None,
@@ -116,6 +119,7 @@ def evaluate(
             "--by": by,
             "--labels": labels,
             "--pair-column": pair_column,
+            "--aspect-column": aspect_column,
             "--format": kind,
         }
         given |= {"--text-column": text_column != "text", "--label-column": label_column != "label"}
@@ -135,10 +139,11 @@ def evaluate(
     if bundle.task not in CLASS_TASKS:
         judge = JUDGES[bundle.task]
         judge.refuse(bundle, {"by": columns, "labels": mapping, "output": output, "min_confidence": min_confidence})
-    source = Source(data, text_column, label_column, pair_column, columns, kind, delimiter, encoding)
+    check_aspects(bundle, "--aspect-column", [] if aspect_column is None else [aspect_column])
+    source = Source(data, text_column, label_column, pair_column, columns, kind, delimiter, encoding, aspect_column)
     dataset = _read(source, bundle, mapping)
     predictor = load_predictor(bundle, threads, engine, device)
-    count = len(set(dataset.topics)) if bundle.task in CLASS_TASKS else len(dataset.rows)
+    count = len({row.content for row in dataset.rows}) if bundle.task in CLASS_TASKS else len(dataset.rows)
     with ScoreProgress(io.BytesIO(), 0, quiet, count) as progress:
 
         def show(done: int, _all: int) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from polarbert.bundle import Bundle, resolve
-from polarbert.cli.answers import second_option
 from polarbert.cli.explanations import explanation_lines
 from polarbert.cli.options import (
     Device,
@@ -21,6 +20,7 @@ from polarbert.cli.options import (
     Model,
     Quiet,
     Threads,
+    check_aspects,
     check_page,
     emit,
     note,
@@ -42,6 +42,9 @@ def explain(
         list[str] | None, typer.Argument(help="Texts; lines of stdin for -, or unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
+    aspect: Annotated[
+        str | None, typer.Option("--aspect", help="What is judged in each text, as battery.", metavar="A")
+    ] = None,
     label: Annotated[
         str | None, typer.Option("--label", help="The class to explain; the answer unless given.", metavar="L")
     ] = None,
@@ -74,7 +77,9 @@ def explain(
         check_page(html, overwrite)
     bundle = Bundle.open(resolve(model))
     _check_model(bundle, label)
+    check_aspects(bundle, "--aspect", [] if aspect is None else [aspect])
     seconds = second_texts(bundle, len(texts or ()), pair or [], None)
+    seconds = seconds if aspect is None else [aspect]
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     kept: list[Explanation] = []
     for block in [texts] if texts else stdin_blocks():
@@ -92,7 +97,8 @@ def explain(
 
 def _explanation(predictor: Any, bundle: Bundle, text: str, other: str | None, label: str | None) -> Explanation:
     chosen = {} if label is None else {"label": label}
-    chosen |= {} if other is None else {str(second_option(bundle)).removeprefix("--"): other}
+    name = "aspect" if bundle.judges_aspects else "pair"
+    chosen |= {} if other is None else {name: other}
     found: Explanation = predictor.explain(text, **chosen)
     return found
 

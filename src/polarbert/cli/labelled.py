@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from polarbert.data.aspects import read_aspects
 from polarbert.data.dataset import Dataset, read_labelled
 from polarbert.data.labels import LabelMap
 from polarbert.data.questions import read_questions
@@ -18,6 +19,7 @@ from polarbert.errors import UsageError
 
 DATA = "A CSV, TSV, JSONL or Parquet file with labels; CoNLL for tagging, SQuAD's JSON for qa; - for stdin."
 PAIR_COLUMN, QUESTION_COLUMN, CONTEXT_COLUMN = "text_pair", "question", "context"
+SINGLE = ("sentiment", "classification")
 TAGGED = {"text": "tokens", "label": "tags"}  # what the columns are called where they hold lists, unless asked for
 # What a file of such a name holds, and the task it is for.
 HOLDS = {**dict.fromkeys(CONLL_SUFFIXES, ("tagged words", "tagging")), ".json": ("questions", "qa")}
@@ -63,7 +65,7 @@ class Source:
     Attributes:
         path: of the file; "-" for stdin.
         text_column, label_column: as asked for.
-        pair_column: None where it was not asked for.
+        pair_column, aspect_column: None where they were not asked for.
         keep: other columns that are needed.
         kind, delimiter, encoding: as `polarbert.data.tables.open_table` takes them.
     """
@@ -76,6 +78,7 @@ class Source:
     kind: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    aspect_column: str | None = None
 
     def read(self, task: str | None, label_map: LabelMap | None = None) -> Dataset:
         """The rows.
@@ -95,6 +98,7 @@ class Source:
         ]
         options = {
             self.pair_column or PAIR_COLUMN: "--pair-column",
+            self.aspect_column or "": "--aspect-column",
             names[0]: "--text-column",
             names[1]: "--label-column",
         }
@@ -102,6 +106,11 @@ class Source:
             return self._read(task, label_map)
 
     def _read(self, task: str | None, label_map: LabelMap | None) -> Dataset:
+        if self.aspect_column is not None and (self.pair_column is not None or task not in (None, *SINGLE)):
+            raise UsageError(
+                f"--aspect-column is {self.aspect_column!r}, and aspects are for sentiment; leave it out, or "
+                "--task and --pair-column"
+            )
         if task in ("tagging", "qa"):
             return self._of_words(task)
         if task == "regression":
@@ -114,7 +123,7 @@ class Source:
                 f"--pair-column is {self.pair_column!r}, and a task of {task or 'classification'} reads single texts; "
                 "say --task pair or --task regression, or leave it out"
             )
-        return self._labelled(task, None, label_map)
+        return self._labelled(task, None, label_map) if self.aspect_column is None else self._aspects(task, label_map)
 
     def _refuse_other_task(self, task: str | None) -> None:
         """Say so where the name of the file tells that it is for another task."""
@@ -131,6 +140,7 @@ class Source:
     def _of_words(self, task: str) -> Dataset:
         """Tagged words, or answers, of a file that is no table of texts and labels."""
         given = {"--split-column": self.keep, "--pair-column": self.pair_column, "--delimiter": self.delimiter}
+        given["--aspect-column"] = self.aspect_column
         if unfit := [name for name, value in given.items() if value]:
             instead = ", and give the parts as files with --dev and --test" if unfit[0] == "--split-column" else ""
             raise UsageError(
@@ -155,6 +165,20 @@ class Source:
             self.text_column,
             self.label_column,
             pair_column=pair_column,
+            label_map=label_map,
+            task=task,
+            keep=self.keep,
+            kind=self.kind,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+        )
+
+    def _aspects(self, task: str | None, label_map: LabelMap | None) -> Dataset:
+        return read_aspects(
+            self.path,
+            self.text_column,
+            self.label_column,
+            self.aspect_column or "",
             label_map=label_map,
             task=task,
             keep=self.keep,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 from unicodedata import category
@@ -52,6 +53,17 @@ PairColumn = Annotated[
         help="The column with the second texts, or the questions; text_pair, or question, unless given.",
     ),
 ]
+AspectColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--aspect-column",
+        help="The column with the aspects, for a model that judges them; where it is empty, the whole text is judged.",
+    ),
+]
+Aspects = Annotated[
+    list[str] | None,
+    typer.Option("--aspect", help="What to judge in each text, as battery; may be repeated.", metavar="A"),
+]
 Sentences = Annotated[bool, typer.Option("--sentences", help="The verdict of each sentence too.")]
 LabelColumn = Annotated[str, typer.Option("--label-column", "-l", help="The column with the labels.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
@@ -66,6 +78,21 @@ def check_sentences(bundle: Bundle, asked: bool) -> None:
     """
     if asked and bundle.task in ("regression", "tagging", "qa"):
         raise UsageError(f"--sentences: this is a model for {bundle.task}; only models of classes judge sentences")
+
+
+def check_aspects(bundle: Bundle, option: str, asked: Sequence[str]) -> None:
+    """Refuse aspects where a model judges whole texts only, and blank ones.
+
+    Raises:
+        UsageError: naming the option.
+    """
+    if asked and not bundle.judges_aspects:
+        raise UsageError(
+            f"{option}: {bundle.path} is a model for {bundle.task} that was not trained on aspects; leave it out, or "
+            "take the embedded model"
+        )
+    if any(not aspect.strip() for aspect in asked):
+        raise UsageError(f"{option}: is blank; name what to judge, as battery")
 
 
 def note(text: str, quiet: bool = False) -> None:

@@ -13,7 +13,19 @@ import typer
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.answers import answer_line, second_option
 from polarbert.cli.judges import refuse_useless
-from polarbert.cli.options import Device, Engine, Json, MinConfidence, Model, Sentences, Threads, check_sentences, emit
+from polarbert.cli.options import (
+    Aspects,
+    Device,
+    Engine,
+    Json,
+    MinConfidence,
+    Model,
+    Sentences,
+    Threads,
+    check_aspects,
+    check_sentences,
+    emit,
+)
 from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
@@ -28,6 +40,7 @@ def predict(
         list[str] | None, typer.Argument(help="Texts; lines of stdin for -, or unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
+    aspect: Aspects = None,
     pair: Annotated[
         list[str] | None,
         typer.Option("--pair", help="The second text, for a model of pairs: one a TEXT, or one for all.", metavar="B"),
@@ -45,6 +58,8 @@ def predict(
     """Say whether texts are negative, neutral or positive; or what else a model was trained to say of them.
 
     Example: polarbert predict "I love it" "Crashes on start"
+
+    Example: polarbert predict "Great screen, but the battery dies by noon" --aspect screen --aspect battery
     """
     waits = texts == [STDIN]  # for what is typed, as one who writes - means it
     texts = None if waits else texts
@@ -56,11 +71,13 @@ def predict(
     refuse_useless(bundle, {"min_confidence": min_confidence})
     seconds = second_texts(bundle, len(texts or ()), pair or [], context)
     check_sentences(bundle, sentences)
+    aspects = aspect or []
+    check_aspects(bundle, "--aspect", aspects)
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     for block in [texts] if texts else stdin_blocks():
-        others = seconds * len(block) if len(seconds) == 1 else seconds
-        answers = _answers(predictor, block, others, sentences)
-        asked = [_asked(bundle, *given) for given in zip_longest(block, others)]
+        firsts, others = _paired(block, seconds, aspects)
+        answers = _answers(predictor, firsts, others, sentences)
+        asked = [_asked(bundle, *given) for given in zip_longest(firsts, others)]
         line = _json if as_json else _line
         emit("\n".join(line(one, answer) for one, answer in zip(asked, answers, strict=True)))
 
@@ -86,6 +103,13 @@ def second_texts(bundle: Bundle, texts: int, pair: list[str], context: str | Non
     return given[needed]
 
 
+def _paired(block: list[str], seconds: list[str], aspects: list[str]) -> tuple[list[str], list[str]]:
+    """Texts and as many second ones, or none: every aspect of each text, one second text for all, or those given."""
+    if aspects:
+        return [text for text in block for _ in aspects], aspects * len(block)
+    return block, seconds * len(block) if len(seconds) == 1 else seconds
+
+
 def _answers(predictor: Any, block: list[str], others: list[str], sentences: bool) -> list[Any]:
     predict = predictor.predict_sentences if sentences else predictor.predict
     answers: list[Any] = predict(block, others) if others else predict(block)
@@ -96,7 +120,8 @@ def _asked(bundle: Bundle, text: str, other: str | None) -> dict[str, str]:
     """What is asked, by name; a passage is left out, which may be long and is the same for all questions."""
     if bundle.task == "qa":  # the text of such an answer is another one
         return {"question": text}
-    return {"text": text} if other is None else {"text": text, "pair": other}
+    # An aspect stands in the answer.
+    return {"text": text} if other is None or bundle.judges_aspects else {"text": text, "pair": other}
 
 
 def stdin_blocks() -> Iterator[list[str]]:

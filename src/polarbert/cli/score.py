@@ -17,6 +17,7 @@ from polarbert.bundle import Bundle, resolve
 from polarbert.cli.judges import refuse_useless
 from polarbert.cli.labelled import input_columns, naming_options
 from polarbert.cli.options import (
+    AspectColumn,
     Delimiter,
     Device,
     Encoding,
@@ -30,6 +31,7 @@ from polarbert.cli.options import (
     Sentences,
     TextColumn,
     Threads,
+    check_aspects,
     check_sentences,
     emit,
     note,
@@ -58,6 +60,7 @@ def score(
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write; - for stdout.", metavar="OUT")],
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
+    aspect_column: AspectColumn = None,
     model: Model = None,
     sentences: Sentences = False,
     min_confidence: MinConfidence = None,
@@ -93,8 +96,11 @@ def score(
         check_sentences(bundle, sentences)
         columns = make_columns(bundle, prefix, sentences)
         name = input_name(table)
+        check_aspects(bundle, "--aspect-column", [] if aspect_column is None else [aspect_column])
         text_column, second = input_columns(bundle.task, bundle.reads_pairs, text_column, pair_column)
-        with naming_options({second or "": "--pair-column", text_column: "--text-column"}):
+        second = aspect_column or second
+        option = "--pair-column" if aspect_column is None else "--aspect-column"
+        with naming_options({second or "": option, text_column: "--text-column"}):
             also = [] if second is None else [second]
             rows = open_table(source, name, kind, text_column, columns.names(), delimiter, encoding, also)
         asked = {"column": text_column, "prefix": prefix, "format": kind, "delimiter": delimiter, "encoding": encoding}
@@ -115,7 +121,7 @@ def score(
         earlier = sink.rows
         told = told_how_to_go_on(lambda: _kept(output, sink)) if isinstance(sink, Journal) else nullcontext()
         with told, ScoreProgress(source, earlier, quiet, rows.count) as progress:
-            totals = score_table(reader, rows, sink, columns, progress.update, second)
+            totals = score_table(reader, rows, sink, columns, progress.update, second, aspect_column is not None)
     seconds = time.monotonic() - started
     if as_json:
         emit(json.dumps(totals | {"seconds": round(seconds, 3)}))

@@ -15,6 +15,7 @@ from polarbert.bundle import TASKS, Bundle
 from polarbert.cli.answers import second_option
 from polarbert.cli.labelled import DATA, Source
 from polarbert.cli.options import (
+    AspectColumn,
     Encoding,
     Json,
     LabelColumn,
@@ -47,6 +48,7 @@ def train(
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
+    aspect_column: AspectColumn = None,
     task: Annotated[
         str | None,
         typer.Option(help=f"{', '.join(TASKS[:-1])} or {TASKS[-1]}; unless given one of the first two, by the labels."),
@@ -105,9 +107,10 @@ def train(
         settings = replace(settings, transfer=replace(settings.transfer, teacher=teacher))
     check_folder(output, resume)
     keep = [] if split_column is None else [split_column]
-    source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding)
+    source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding, aspect_column)
     label_map = LabelMap.explicit(settings.labels) if settings.labels else None
     dataset = source.read(settings.task, label_map)
+    _refuse_other_aspects(dataset, aspect_column)
     parts = _parts(dataset, splits, split_column)
     if len(files) > 1:
         dataset, parts = _of_files(dataset, source, files, label_map)
@@ -146,6 +149,14 @@ def _refuse_contradiction(splits: Path | None, split_column: str | None, files: 
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1 and given != ["--dev", "--test"]:
         raise UsageError(f"{given[0]} and {given[1]} both say what the parts are; give one of them")
+
+
+def _refuse_other_aspects(dataset: Dataset, aspect_column: str | None) -> None:
+    if aspect_column is not None and dataset.task != "sentiment":
+        raise UsageError(
+            f"--aspect-column: the labels {', '.join(dataset.labels[:4])} are not those of sentiment. Say what they "
+            "mean in a table [labels] of --config, or learn pairs with --task pair and --pair-column"
+        )
 
 
 def _of_files(

@@ -54,6 +54,11 @@ class LabelledText:
         return self.content
 
     @property
+    def linked(self) -> tuple[str, ...]:
+        """What else must not stand in two parts of a dataset: each text of a pair."""
+        return () if self.pair is None else (self.text, self.pair)
+
+    @property
     def annotation(self) -> tuple[Any, ...]:
         """What people said of the text; rows of equal content that differ in it contradict each other."""
         return (self.label,)
@@ -100,7 +105,7 @@ class Dataset:
         """What people call its rows: questions, pairs or texts."""
         if self.task == "qa":
             return "questions"
-        return "pairs" if any(row.pair is not None for row in self.rows[:1]) else "texts"
+        return "pairs" if any(row.linked for row in self.rows[:1]) else "texts"
 
     @property
     def topics(self) -> list[str]:
@@ -153,7 +158,7 @@ def read_labelled(
         ('sentiment', ['negative', 'neutral', 'positive'])
     """
     found = read_rows(path, text_column, label_column, pair_column, keep, kind, delimiter, encoding)
-    return _as_dataset(found, label_map, task)
+    return as_dataset(found, label_map, task)
 
 
 @dataclass
@@ -211,8 +216,13 @@ def read_rows(
     kind: str | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
+    *,
+    may_lack_pair: bool = False,
 ) -> FoundRows:
-    """The rows of a file that have all their texts and a label; arguments and errors as for `read_labelled`."""
+    """The rows of a file that have all their texts and a label; arguments and errors as for `read_labelled`.
+
+    With `may_lack_pair`, rows without a second text are kept too.
+    """
     name = input_name(path)
     columns = [text_column, label_column, *([] if pair_column is None else [pair_column])]
     if len(set(columns)) < len(columns):
@@ -230,7 +240,7 @@ def read_rows(
             stream.seek(0)
             keep = [column for column in table.columns if column not in columns]
             table = open_table(stream, name, format_name, text_column, (), delimiter, encoding, [*columns[1:], *keep])
-        found = _Reading(table, FoundRows(name, label_column), pair_column, keep).read()
+        found = _Reading(table, FoundRows(name, label_column), pair_column, keep, may_lack_pair).read()
     if table.fault is not None:
         raise DataError(table.fault)
     return found
@@ -239,11 +249,14 @@ def read_rows(
 class _Reading:
     """Gathers rows from a table."""
 
-    def __init__(self, table: Table, found: FoundRows, pair_column: str | None, keep: Sequence[str]) -> None:
+    def __init__(
+        self, table: Table, found: FoundRows, pair_column: str | None, keep: Sequence[str], may_lack_pair: bool
+    ) -> None:
         self._table = table
         self._found = found
         self._pair_column = pair_column
         self._keep = keep
+        self._may_lack_pair = may_lack_pair
 
     def read(self) -> FoundRows:
         found = self._found
@@ -269,7 +282,7 @@ class _Reading:
         """What the row lacks, or None."""
         if not (text or "").strip():
             return EMPTY_TEXT
-        if self._pair_column is not None and not (pair or "").strip():
+        if self._pair_column is not None and not self._may_lack_pair and not (pair or "").strip():
             return EMPTY_PAIR
         return None if (label or "").strip() else EMPTY_LABEL
 
@@ -280,8 +293,8 @@ class _Reading:
         found.skipped[UNREADABLE] += 1
 
 
-def _as_dataset(found: FoundRows, label_map: LabelMap | None, task: str | None) -> Dataset:
-    """The rows with the numbers of their classes."""
+def as_dataset(found: FoundRows, label_map: LabelMap | None, task: str | None) -> Dataset:
+    """The rows with the numbers of their classes; the other arguments and errors as for `read_labelled`."""
     found.refuse_nothing()
     if label_map is None:
         label_map = _infer(found.name, found.labels, task)

@@ -44,9 +44,8 @@ class SharedTexts:
         """Those of a dataset; none where its rows are no pairs."""
         rows_of: dict[str, list[int]] = defaultdict(list)
         for position, row in enumerate(dataset.rows):
-            if row.pair is not None:
-                for key in dict.fromkeys([text_key(row.text), text_key(row.pair)]):
-                    rows_of[key].append(position)
+            for key in dict.fromkeys(map(text_key, row.linked)):
+                rows_of[key].append(position)
         shared = {key: rows for key, rows in rows_of.items() if len(rows) > 1}
         crowds = [key for key, rows in shared.items() if len(rows) > MOST_SHARED]
         templates = [key for key in crowds if _different(dataset, shared[key]) > MOST_SHARED]

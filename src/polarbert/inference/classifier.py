@@ -110,7 +110,13 @@ class TextPredictor(Predictor[TextPair, Answer]):
 
 
 class Classifier(TextPredictor[Prediction]):
-    """What models of classes share."""
+    """What models of classes share.
+
+    Attributes:
+        second_is_aspect: the second text of an input names what is judged in the first.
+    """
+
+    second_is_aspect = False
 
     def answers(self, asked: Sequence[TextPair], cut: Cut, means: NDArray[np.float64]) -> list[Prediction]:
         """See `TextPredictor.answers`."""
@@ -123,8 +129,9 @@ class Classifier(TextPredictor[Prediction]):
                 cut.n_tokens[number],
                 cut.n_windows[number],
                 cut.n_unknown[number],
+                second if self.second_is_aspect else None,
             )
-            for number, (first, _) in enumerate(asked)
+            for number, (first, second) in enumerate(asked)
         ]
 
     def by_sentence(self, asked: Sequence[TextPair]) -> list[BySentence]:
@@ -171,13 +178,15 @@ class TextClassifier(Classifier):
 
 
 class SentimentModel(Classifier):
-    """Negative, neutral or positive: of a whole text.
+    """Negative, neutral or positive: of a whole text, or of what it says about an aspect (Sun et al. 2019, NAACL).
 
     Example:
         >>> import polarbert
         >>> polarbert.load().predict(["I love it"])[0].label
         'positive'
     """
+
+    second_is_aspect = True
 
     def predict(self, texts: Iterable[str], aspects: Iterable[str | None] | None = None) -> list[Prediction]:
         """Score texts.
@@ -187,10 +196,17 @@ class SentimentModel(Classifier):
             aspects: as many names of what to judge (None: the whole text), for a model trained to do so.
 
         Returns:
-            One prediction a text, in input order. An empty or wordless text gets a label too, and is unsure.
+            One prediction a text, in input order. An empty or wordless text gets a label too, and is unsure. A text
+            that says nothing about its aspect is neutral.
 
         Raises:
             UsageError: when `texts` is no collection of texts, or this model does not judge aspects.
+
+        Example:
+            >>> text = "The screen is gorgeous, but the battery is dead by noon."
+            >>> found = polarbert.load().predict([text, text], aspects=["screen", "battery"])
+            >>> [(one.aspect, one.label) for one in found]
+            [('screen', 'positive'), ('battery', 'negative')]
         """
         return self.answer(self.check(as_pairs(texts, aspects)))
 
@@ -198,10 +214,13 @@ class SentimentModel(Classifier):
         """The inputs, if they are what the model was trained to read.
 
         Raises:
-            UsageError: when there is an aspect, and the model does not judge aspects.
+            UsageError: when there is an aspect, and the model does not judge aspects; or an aspect is blank.
         """
-        if any(aspect is not None for _, aspect in asked):
-            raise UsageError("this model judges whole texts only; it was not trained on aspects")
+        for number, (_, aspect) in enumerate(asked):
+            if aspect is not None and not self.bundle.judges_aspects:
+                raise UsageError("this model judges whole texts only; it was not trained on aspects")
+            if aspect is not None and not aspect.strip():
+                raise UsageError(f"aspects[{number}] is blank; name what to judge, or give None for the whole text")
         return asked
 
     def predict_sentences(self, texts: Iterable[str], aspects: Iterable[str | None] | None = None) -> list[BySentence]:

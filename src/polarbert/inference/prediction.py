@@ -65,6 +65,7 @@ def make_prediction(
     n_tokens: int,
     n_windows: int,
     n_unknown: int,
+    aspect: str | None = None,
 ) -> Prediction:
     """Assemble an answer; everything in it follows from the rounded probabilities."""
     named = {label: round(value, DECIMALS) for label, value in zip(labels, probabilities, strict=True)}
@@ -73,4 +74,4 @@ def make_prediction(
     if "positive" in named and "negative" in named:
         polarity = round(named["positive"] - named["negative"], DECIMALS)
     unsure = wordless or named[label] < unsure_below
-    return Prediction(label, named, named[label], polarity, unsure, None, n_tokens, n_windows, n_unknown)
+    return Prediction(label, named, named[label], polarity, unsure, aspect, n_tokens, n_windows, n_unknown)

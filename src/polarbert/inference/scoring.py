@@ -57,6 +57,7 @@ def score_table(
     columns: Columns[Any],
     progress: Callable[[int], None] = lambda _rows: None,
     second_column: str | None = None,
+    may_lack_second: bool = False,
 ) -> dict[str, int]:
     """Score every row of `table` into `sink`, from where an earlier run stopped.
 
@@ -67,6 +68,7 @@ def score_table(
         columns: what to add.
         progress: called with the rows done after each block.
         second_column: the column with the second texts, for a model that reads two.
+        may_lack_second: rows whose second text is empty are read without one, as by a model that judges aspects.
 
     Returns:
         Totals: rows, errors, what `Columns.tally` counts (unsure, "label:positive", ...), texts computed, their pieces
@@ -74,7 +76,7 @@ def score_table(
     """
     memory = Memory()
     totals = dict(sink.totals)
-    work = _Scoring(predictor, table, columns, memory, totals, second_column)
+    work = _Scoring(predictor, table, columns, memory, totals, second_column, may_lack_second)
     blocks = _blocks(table.rows())
     done = work.replay(blocks, sink) if sink.rows else 0
     if not done:
@@ -101,6 +103,7 @@ class _Scoring:
     memory: Memory
     totals: dict[str, int]
     second_column: str | None
+    may_lack_second: bool
 
     def replay(self, blocks: Iterator[list[Row]], sink: Sink) -> int:
         """Pass over the rows already written and remember their answers as the first run did."""
@@ -150,7 +153,9 @@ class _Scoring:
         if row.problem is not None:
             return None
         second = None if self.second_column is None else self.table.cell(row, self.second_column)
-        if self.second_column is not None and (second is None or text_problem(second) is not None):
+        if self.may_lack_second and not (second or "").strip():
+            second = None
+        elif self.second_column is not None and (second is None or text_problem(second) is not None):
             return None
         asked: Asked = self.columns.asked(row.text or "", second)
         return asked

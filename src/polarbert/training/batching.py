@@ -22,9 +22,11 @@ class Example:
             neutral label teaches nothing about neutral.
         second_at: where the second segment starts in `ids`; None when there is one segment.
         value: the number to be learned, in a regression.
+        shares: of each class, the share of its annotators that chose it, where they did not agree; None for all of
+            them on `label`, which is the likeliest one.
 
     Raises:
-        TrainingError: when the label is none of its own choices; its loss would be infinite.
+        TrainingError: when the label, or a class with a share, is none of its choices; its loss would be infinite.
     """
 
     ids: Sequence[int]
@@ -32,10 +34,13 @@ class Example:
     choices: tuple[int, ...] | None = None
     second_at: int | None = None
     value: float = 0.0
+    shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.choices is not None and self.label not in self.choices:
             raise TrainingError(f"an example has the label {self.label}, which is none of its choices {self.choices}")
+        if self.shares is not None and (self.choices is not None or abs(sum(self.shares) - 1) > 1e-4):
+            raise TrainingError(f"an example has the shares {self.shares}; they must add up to 1, over all classes")
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Batch:
         values: (B,) float32.
         allowed: (B, C) bool, False at classes that are no choice.
         tokens: pieces without padding.
+        shares: (B, C) float32, what is to be learned of each class; None where every text has one class.
     """
 
     input_ids: Tensor
@@ -59,6 +65,7 @@ class Batch:
     values: Tensor
     allowed: Tensor
     tokens: int
+    shares: Tensor | None = None
 
     @property
     def counts(self) -> tuple[int]:
@@ -70,7 +77,8 @@ class Batch:
         mask = None if self.attention_mask is None else self.attention_mask.to(device)
         labels, values, allowed = self.labels.to(device), self.values.to(device), self.allowed.to(device)
         segments = self.token_type_ids.to(device)
-        return Batch(self.input_ids.to(device), mask, segments, labels, values, allowed, self.tokens)
+        shares = None if self.shares is None else self.shares.to(device)
+        return Batch(self.input_ids.to(device), mask, segments, labels, values, allowed, self.tokens, shares)
 
 
 def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
@@ -92,4 +100,13 @@ def collate(examples: Sequence[Example], classes: int, pad_id: int) -> Batch:
     labels = torch.tensor([example.label for example in examples])
     values = torch.tensor([example.value for example in examples], dtype=torch.float32)
     tokens = sum(len(example.ids) for example in examples)
-    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, values, allowed, tokens)
+    shares = _shares(examples, classes)
+    return Batch(ids, None if bool(mask.all()) else mask, segments, labels, values, allowed, tokens, shares)
+
+
+def _shares(examples: Sequence[Example], classes: int) -> Tensor | None:
+    """(B, C) what is to be learned of each class; None where every text has one class."""
+    if all(example.shares is None for example in examples):
+        return None
+    certain = [tuple(float(number == example.label) for number in range(classes)) for example in examples]
+    return torch.tensor([example.shares or sure for example, sure in zip(examples, certain, strict=True)])

@@ -60,6 +60,8 @@ class _About:
 _PAIR_COLUMNS = "--text-column FIRST --pair-column SECOND"
 _ONE, _TWO = ('"A text"', '["A text"]'), ('"A text" --pair "Another"', '["A text"], pairs=["Another"]')
 _PAIRS_RATED = "Gives pairs of texts a number: {labels}."
+_OF_ASPECTS = "Says whether the sentiment of a text, or of what it says about an aspect, is {labels}."
+_ASPECT = ('"A text" --aspect battery', '["A text"], aspects=["battery"]')
 _CLASSES = "Sorts texts into classes: {labels}."
 _ABOUT = {
     "sentiment": _About(
@@ -163,6 +165,9 @@ def _about(bundle: Bundle) -> _About:
     about = _ABOUT[bundle.task]
     if bundle.task == "regression" and bundle.reads_pairs:
         return replace(about, what=_PAIRS_RATED, usage=_TWO, columns=_PAIR_COLUMNS, learned="pair")
+    if bundle.judges_aspects:
+        columns = f"{about.columns} --aspect-column ASPECT"
+        return replace(about, what=_OF_ASPECTS, usage=_ASPECT, columns=columns)
     return about
 
 

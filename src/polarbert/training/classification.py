@@ -56,6 +56,8 @@ class ClassificationTask(TextTask):
         for example in self.examples():
             if not 0 <= example.label < self.classes:
                 raise TrainingError(f"an example has the label {example.label}; there are {self.classes} classes")
+            if example.shares is not None and len(example.shares) != self.classes:
+                raise TrainingError(f"an example has {len(example.shares)} shares; there are {self.classes} classes")
         if self.class_weights is not None and len(self.class_weights) != self.classes:
             raise TrainingError(f"there are {len(self.class_weights)} class weights for {self.classes} classes")
 
@@ -71,6 +73,8 @@ class ClassificationTask(TextTask):
         weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=logits.device)
         # Not PyTorch's weighted mean: it divides by the weights in the batch, so a rare class alone would count as 1.
         losses = F.cross_entropy(logits, part.labels, weights, reduction="none")
+        if part.shares is not None:
+            losses = _soft_cross_entropy(logits, part.shares, weights)
         return {"cross_entropy": losses.sum() / totals[0]}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
@@ -86,12 +90,18 @@ class ClassificationTask(TextTask):
         return {"score": float(np.mean(scores)), **figures}
 
 
+def _soft_cross_entropy(logits: Tensor, shares: Tensor, weights: Tensor | None) -> Tensor:
+    """(B,) cross-entropy with the shares of all classes; a class that is no choice has none, and counts nothing."""
+    surprise = -F.log_softmax(logits, dim=-1).masked_fill(shares == 0, 0.0)
+    return (surprise * (shares if weights is None else shares * weights)).sum(-1)
+
+
 class ClassificationKind:
     """Classes of texts or pairs, as fine-tuning takes them; see `polarbert.training.kinds.Kind`."""
 
-    traits: tuple[str, ...] = ()
-
     def __init__(self, dataset: Dataset, base: Base, settings: FineTuneSettings) -> None:
+        is_of_aspects = dataset.task == "sentiment" and any(row.pair is not None for row in dataset.rows)
+        self.traits: tuple[str, ...] = ("aspects",) if is_of_aspects else ()
         self.measure = MEASURES[settings.select_by]
         self._labels = dataset.labels
         self._reads_pairs = dataset.task == "pair"

@@ -52,7 +52,7 @@ class TextTask:
         digest = hashlib.sha256(repr((self.classes, *rest, parts)).encode("utf-8"))
         for example in self.examples():
             digest.update(np.asarray(example.ids, dtype="<i4").tobytes())
-            target = (example.value,) if example.value else ()
+            target = (*((example.value,) if example.value else ()), *(example.shares or ()))
             digest.update(repr((example.label, example.choices, example.second_at, *target)).encode("utf-8"))
         return digest.hexdigest()
 

@@ -1,0 +1,56 @@
+"""Texts with an aspect, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from polarbert.data.dataset import Dataset, LabelledText, as_dataset, read_rows
+from polarbert.data.labels import LabelMap
+
+
+@dataclass(frozen=True)
+class AspectText(LabelledText):
+    """A text, and the class of what it says of the aspect in `pair`; of the whole text where there is none."""
+
+    @property
+    def topic(self) -> str:
+        """The text alone: who has seen it with one aspect knows much of what it says of another."""
+        return self.text
+
+    @property
+    def linked(self) -> tuple[str, ...]:
+        """Nothing: an aspect such as "food" stands beside any number of texts."""
+        return ()
+
+
+def read_aspects(
+    path: str | Path,
+    text_column: str,
+    label_column: str,
+    aspect_column: str,
+    *,
+    label_map: LabelMap | None = None,
+    task: str | None = None,
+    keep: Sequence[str] | None = (),
+    kind: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> Dataset:
+    """Read labelled texts with an aspect each; arguments and errors as for `polarbert.data.dataset.read_labelled`.
+
+    Where the cell of `aspect_column` is empty, the label is of the whole text.
+
+    Example:
+        >>> read_aspects("reviews.csv", "review", "sentiment", "aspect").rows[0].pair
+        'battery'
+    """
+    found = read_rows(
+        path, text_column, label_column, aspect_column, keep, kind, delimiter, encoding, may_lack_pair=True
+    )
+    found.rows = [
+        AspectText(row.text, 0, row.row, row.values, row.pair if (row.pair or "").strip() else None)
+        for row in found.rows
+    ]
+    return as_dataset(found, label_map, task)
