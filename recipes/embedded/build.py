@@ -10,24 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import data
+import judging
 import polarbert
 from card import write_card
-from data import LABELS, LabelledText, dev_parts, sample
+from data import LabelledText, aspect_dev_parts, dev_parts, rated_dev_parts, sample
 from polarbert.bundle import Bundle
-from polarbert.calibration import Calibration, calibration_error, fit_temperature, fit_threshold, probabilities
-from polarbert.data.splits import normalised
+from polarbert.calibration import Calibration
 from polarbert.export.bundling import ExportOptions, ExportReport, export_bundle
 from polarbert.export.proof import LabelledSet
-from polarbert.inference.prediction import Prediction
-from polarbert.metrics import accuracy, macro_f1, macro_recall
 from polarbert.model import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
 
@@ -35,10 +30,10 @@ RUNS = Path("runs/embedded")
 BUNDLE = RUNS / "bundle"
 HOME = Path("src/polarbert/models/default")
 RESULTS = Path("recipes/embedded/results.json")
+EDITION = 3
 WINDOW, OVERLAP = 512, 64
-UNSURE_TARGET = 0.85  # share right among the answers not marked unsure
 PROOF_ROWS = 1000  # of IMDb in the int8 proof; the other dev parts are used whole
-THREE_CLASS = ("playstore", "tweets", "sst5", "clothing")
+LEARNED_ROWS = 73  # of each training part, for the ranges of int8
 
 # What a plain fine-tune of the same base on a like mix reached: name of the dev part, measure, least value.
 FLOORS = (
@@ -53,23 +48,36 @@ FLOORS = (
 def main() -> None:
     """All steps, in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=RUNS / "train" / "best")
+    parser.add_argument("--checkpoint", type=Path, default=RUNS / "second" / "best")
     parser.add_argument("--keep-graph", action="store_true", help="only calibrate and judge what was exported before")
     parser.add_argument("--no-install", action="store_true", help="leave the embedded model alone")
     arguments = parser.parse_args()
-    dev = dev_parts()
+    dev = Dev(dev_parts(), aspect_dev_parts(), rated_dev_parts())
     if not arguments.keep_graph:
         save_half(arguments.checkpoint)
         export(dev)
-    replace(Bundle.open(BUNDLE), calibration=Calibration()).write()
-    replace(Bundle.open(BUNDLE), calibration=fit(dev)).write()
     figures = judge(dev)
     write_card(BUNDLE, figures, json.loads((BUNDLE / "export.json").read_text("utf-8")), training_summary())
     Bundle.open(BUNDLE).write()  # the card is in the checksums too
     print(json.dumps(figures, indent=2), flush=True)
-    check(figures)
+    check(figures, json.loads(RESULTS.read_text("utf-8")))
     if not arguments.no_install:
         install(figures)
+
+
+@dataclass(frozen=True)
+class Dev:
+    """What judges.
+
+    Attributes:
+        whole: parts of whole texts.
+        aspects: parts of texts with an aspect each.
+        rated: parts of texts that many people rated, each taken to be of its likeliest class.
+    """
+
+    whole: dict[str, list[LabelledText]]
+    aspects: dict[str, list[LabelledText]]
+    rated: dict[str, list[LabelledText]]
 
 
 def save_half(checkpoint: Path) -> None:
@@ -79,68 +87,45 @@ def save_half(checkpoint: Path) -> None:
     WordPieceTokenizer.from_directory(checkpoint).save(BUNDLE)
 
 
-def export(dev: dict[str, list[LabelledText]]) -> ExportReport:
+def export(dev: Dev) -> ExportReport:
     """Both graphs, proved on the dev parts; int8 or an error."""
-    rows = dev | {"imdb": sample(dev["imdb"], PROOF_ROWS)}
-    sets = {n: LabelledSet.of_texts([r.text for r in p], [r.label for r in p], p[0].choices) for n, p in rows.items()}
-    texts = [row.text for part in data.train_parts().values() for row in sample(part, 200)]
-    options = ExportOptions("sentiment", Calibration(), WINDOW, OVERLAP, strict=True, provenance=provenance())
-    return export_bundle(BUNDLE, BUNDLE, texts, sets, options, note=lambda line: print(line, flush=True))
-
-
-def fit(dev: dict[str, list[LabelledText]]) -> Calibration:
-    """Temperature and threshold, on the half of the three-class dev texts that does not judge them."""
-    rows = [row for name in THREE_CLASS for row in dev[name] if is_for_fitting(row)]
-    chances = answer_matrix(polarbert.load(BUNDLE).predict([row.text for row in rows]))
-    logits, truth = np.log(np.maximum(chances, 1e-9)), np.array([row.label for row in rows])
-    temperature = fit_temperature(logits, truth)
-    fitted = probabilities(logits, temperature)
-    threshold = fit_threshold(fitted.max(1), fitted.argmax(1) == truth, UNSURE_TARGET)
-    return Calibration(round(temperature, 4), round(threshold, 4))
-
-
-def judge(dev: dict[str, list[LabelledText]]) -> dict[str, Any]:
-    """Every dev figure, from the int8 bundle as users run it."""
-    model = polarbert.load(BUNDLE)
-    figures: dict[str, Any] = {"parts": {}}
-    held, right, sure = [], [], []
-    for name, rows in dev.items():
-        answers = model.predict([row.text for row in rows])
-        figures["parts"][name] = judge_part(rows, answer_matrix(answers))
-        if name in THREE_CLASS:
-            kept = [(r, a) for r, a in zip(rows, answers, strict=True) if not is_for_fitting(r)]
-            held += [a.confidence for _, a in kept]
-            right += [a.label == LABELS[r.label] for r, a in kept]
-            sure += [not a.unsure for _, a in kept]
-    confidence, correct, answered = np.array(held), np.array(right), np.array(sure)
-    figures["calibration"] = {
-        "texts": len(correct),
-        "temperature": model.bundle.calibration.temperature,
-        "expected_calibration_error": round(calibration_error(confidence, correct), 4),
-        "unsure_below": model.bundle.calibration.unsure_below,
-        "share_answered": round(float(answered.mean()), 4),
-        "accuracy_when_answered": round(float(correct[answered].mean()), 4),
-        "accuracy_of_all": round(float(correct.mean()), 4),
+    parts = dev.whole | {"imdb": sample(dev.whole["imdb"], PROOF_ROWS)} | dev.aspects
+    sets = {
+        name: LabelledSet([(row.text, row.aspect) for row in rows], [[row.label] for row in rows], rows[0].choices)
+        for name, rows in parts.items()
     }
-    return figures
+    learned = data.second_parts().values()
+    inputs = [(row.text, row.aspect) for part in learned for row in sample(part, LEARNED_ROWS)]
+    options = ExportOptions(
+        "sentiment", Calibration(), WINDOW, OVERLAP, strict=True, provenance=provenance(), traits=("aspects",)
+    )
+    return export_bundle(BUNDLE, BUNDLE, inputs, sets, options, note=lambda line: print(line, flush=True))
 
 
-def judge_part(rows: Sequence[LabelledText], chances: np.ndarray) -> dict[str, Any]:
-    """Accuracy, macro-F1 and macro-recall; a part without neutral texts is judged on the other two classes."""
-    choices = list(rows[0].choices or range(len(LABELS)))
-    guess = np.array(choices)[chances[:, choices].argmax(1)]
-    truth = np.array([row.label for row in rows])
-    measures = {"macro_f1": macro_f1(truth, guess, 3), "macro_recall": macro_recall(truth, guess, 3)}
-    figures = {"accuracy": accuracy(truth, guess), **measures}
-    return {"texts": len(rows), "classes": len(choices), **{name: round(v, 4) for name, v in figures.items()}}
+def judge(dev: Dev) -> dict[str, Any]:
+    """Fit the calibration, then every figure, from the int8 bundle as users run it."""
+    replace(Bundle.open(BUNDLE), calibration=Calibration()).write()
+    model = polarbert.load(BUNDLE)
+    whole, aspects, rated = (judging.answer_parts(model, parts) for parts in (dev.whole, dev.aspects, dev.rated))
+    chosen = judging.fit(whole)
+    replace(Bundle.open(BUNDLE), calibration=chosen).write()
+    return {
+        "edition": EDITION,
+        "parts": {name: judging.part_figures(answered) for name, answered in whole.items()},
+        "aspects": {name: judging.part_figures(answered) for name, answered in aspects.items()},
+        "conflicts": judging.conflict_figures(aspects),
+        "calibration": judging.calibration(whole, aspects | rated, chosen),
+        "behaviour": judging.behaviour_figures(BUNDLE),
+    }
 
 
-def check(figures: dict[str, Any]) -> None:
-    """Refuse an edition that is worse than a plain fine-tune: on the mean, or beyond chance on any part.
+def check(figures: dict[str, Any], last: dict[str, Any]) -> None:
+    """Refuse an edition that is worse than a plain fine-tune or than the last edition.
 
-    Beyond chance is more than two standard errors of a share of as many texts.
+    Worse than a plain fine-tune: on the mean, or on any part by more than two standard errors of a share of as many
+    texts. Worse than the last edition: on the mean of the same figures, or by the share of failed behaviour cases.
     """
-    found = [(name, figures["parts"][name][measure], least) for name, measure, least in FLOORS]
+    found = [(name, figures["parts"][name][measure][0], least) for name, measure, least in FLOORS]
     low = [
         f"{name}: {value:.4f} is below {least} by more than two standard errors"
         for name, value, least in found
@@ -148,6 +133,12 @@ def check(figures: dict[str, Any]) -> None:
     ]
     if sum(value - least for _, value, least in found) < 0:
         low.append("the mean of the parts is below the plain fine-tune's")
+    before = [last["parts"][name][measure][0] for name, measure, _ in FLOORS]
+    if (drop := sum(before) - sum(value for _, value, _ in found)) > 0:
+        low.append(f"the mean of the parts is below edition {last['edition']}'s by {drop / len(found):.4f}")
+    failed, earlier = (one["behaviour"]["failed"] / one["behaviour"]["cases"] for one in (figures, last))
+    if failed > earlier:
+        low.append(f"{failed:.1%} of the behaviour cases fail, {earlier:.1%} of edition {last['edition']}")
     if low:
         raise SystemExit("not installed: " + "; ".join(low))
 
@@ -159,30 +150,24 @@ def install(figures: dict[str, Any]) -> None:
     RESULTS.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
 
-def is_for_fitting(row: LabelledText) -> bool:
-    """Half of the texts, by their content."""
-    return len(normalised(row.text)) % 2 == 0
-
-
-def answer_matrix(answers: Sequence[Prediction]) -> np.ndarray:
-    """(texts, labels) probabilities."""
-    return np.array([list(answer.probabilities.values()) for answer in answers])
-
-
 def provenance() -> dict[str, Any]:
     """What polarbert.json says of how the model was made."""
     return {
-        "edition": 2,
+        "edition": EDITION,
         "base": "all-MiniLM-L6-v2 (Apache-2.0), with pieces for emoji added",
-        "data": "play-store reviews, SemEval tweets, SST-2, SST-5, IMDb, women's clothing reviews",
+        "data": "play-store reviews, SemEval tweets, SST-2, SST-5, IMDb, women's clothing reviews, texts rated by many "
+        "people, texts with aspects (SemEval-2014, Dong 2014), generated texts",
         "recipe": "recipes/embedded",
     }
 
 
 def training_summary() -> dict[str, Any]:
-    """What the run says of itself."""
-    files = {name: RUNS / "train" / f"{name}.json" for name in ("settings", "environment", "summary")}
-    return {name: json.loads(file.read_text("utf-8")) if file.is_file() else {} for name, file in files.items()}
+    """What the runs say of themselves, by name."""
+    runs = {}
+    for run in ("train", "second"):
+        files = {name: RUNS / run / f"{name}.json" for name in ("settings", "environment", "summary")}
+        runs[run] = {name: json.loads(file.read_text("utf-8")) for name, file in files.items()}
+    return runs
 
 
 if __name__ == "__main__":

@@ -1,0 +1,214 @@
+"""How the embedded model is made: what its texts are given, and what its figures say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score, recall_score
+
+import build
+import data
+import judging
+from data import NEGATIVE, NEUTRAL, POSITIVE, LabelledText
+from judging import Answered
+from ornaments import ornamented
+from polarbert.behaviour import vocabulary
+from polarbert.calibration import Calibration
+from unclear import make_unclear
+
+
+def sure(*guesses: int) -> NDArray[np.float64]:
+    """(rows, 3) probabilities of answers that are all but certain."""
+    return np.eye(3)[list(guesses)] * 0.97 + 0.01
+
+
+# ---- what is learned
+
+
+@given(st.floats(-4, 4))
+def test_shares_of_a_rating_are_a_distribution_and_mirror_its_sign(rating: float) -> None:
+    shares = data.shares_of(rating)
+    assert sum(shares) == pytest.approx(1)
+    assert min(shares) >= 0
+    assert shares == pytest.approx(data.shares_of(-rating)[::-1])
+
+
+def test_the_likeliest_share_follows_the_rating() -> None:
+    assert [int(np.argmax(data.shares_of(rating))) for rating in (-3, -0.5, 0, 0.5, 3)] == [0, 1, 1, 1, 2]
+
+
+def test_a_held_out_text_is_left_out_whatever_its_case_and_aspect_and_repeats_count_once() -> None:
+    rows = [
+        LabelledText("Good food!", POSITIVE, aspect="food"),
+        LabelledText("Kind staff", POSITIVE, aspect="staff"),
+        LabelledText("kind STAFF.", POSITIVE, aspect="Staff"),
+        LabelledText("Kind staff", NEUTRAL, aspect="room"),
+    ]
+    left = data.without({"part": rows}, {"dev": [LabelledText("good FOOD", NEGATIVE)]})
+    assert left == {"part": [rows[1], rows[3]]}
+
+
+def test_only_texts_of_one_verdict_on_all_aspects_are_whole_texts_of_that_verdict() -> None:
+    rows = [
+        LabelledText("a", POSITIVE, aspect="x"),
+        LabelledText("a", POSITIVE, aspect="y"),
+        LabelledText("b", POSITIVE, aspect="x"),
+        LabelledText("b", NEGATIVE, aspect="y"),
+        LabelledText("c", NEUTRAL, aspect="x"),
+        LabelledText("d", NEGATIVE, aspect="x"),
+    ]
+    assert list(data.agreed(rows)) == [LabelledText("a", POSITIVE), LabelledText("d", NEGATIVE)]
+
+
+def test_an_aspect_that_is_not_in_the_text_is_neutral() -> None:
+    meals = [LabelledText(f"The soup number {n} was hot", POSITIVE, aspect="soup") for n in range(5)]
+    machines = [LabelledText(f"The fan number {n} is loud", NEGATIVE, aspect="fan") for n in range(5)]
+    found = list(data.unmentioned(meals, machines))
+    assert {(row.label, row.aspect, "soup" in row.text) for row in found} == {
+        (NEUTRAL, "fan", True),
+        (NEUTRAL, "soup", False),
+    }
+
+
+def test_ornaments_stand_around_a_text_that_stays_as_it_is() -> None:
+    texts = [ornamented("Nice and warm", Random(seed)) for seed in range(300)]
+    assert all("Nice and warm" in text and len(text) > len("Nice and warm") + 2 for text in texts)
+    assert all(re.search(r"#|@|http|www\.|pic\.", text) for text in texts)
+    assert len(set(texts)) > 200
+
+
+def test_ornaments_hold_no_word_of_the_suite() -> None:
+    theirs = {
+        entry.lower().lstrip("#@") for one in vocabulary() for entry in one.entries if entry.startswith(("#", "@"))
+    }
+    ours = {word.lower() for seed in range(2000) for word in re.findall(r"[#@]([\w]+)", ornamented("x", Random(seed)))}
+    assert theirs
+    assert not theirs & ours
+
+
+def test_what_nobody_can_judge_is_made_anew_and_repeats_itself() -> None:
+    made = make_unclear(600, seed=1)
+    assert len(set(made)) == 600
+    assert made == make_unclear(600, seed=1)
+    assert made != make_unclear(600, seed=2)
+    theirs = [entry for one in vocabulary() if one.name in ("mash", "foreign") for entry in one.entries]
+    assert theirs
+    assert not [text for text in made for entry in theirs if entry.lower() in text.lower()]
+
+
+def test_variation_leaves_labels_and_aspects_alone() -> None:
+    rows = [LabelledText(f"The coffee number {n} was very nice", POSITIVE) for n in range(400)]
+    rows += [LabelledText(f"The coffee number {n} was nice", POSITIVE, aspect="coffee") for n in range(50)]
+    found = data.varied({"part": rows})["part"]
+    assert [(row.label, row.aspect) for row in found] == [(row.label, row.aspect) for row in rows]
+    assert found[400:] == rows[400:]
+    changed = sum(one != other for one, other in zip(rows, found, strict=True))
+    assert 40 < changed < 110
+
+
+# ---- what the figures say
+
+
+def answered(truth: list[int], guess: list[int], choices: tuple[int, ...] | None = None) -> Answered:
+    rows = [LabelledText(f"text {n}", label, choices) for n, label in enumerate(truth)]
+    return Answered(rows, sure(*guess))
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(1)
+    truth = random.integers(0, 3, 200).tolist()
+    guess = [label if random.random() < 0.7 else int(random.integers(0, 3)) for label in truth]
+    found = judging.part_figures(answered(truth, guess))
+    assert found["accuracy"][0] == pytest.approx(accuracy_score(truth, guess), abs=1e-4)
+    assert found["macro_f1"][0] == pytest.approx(f1_score(truth, guess, average="macro"), abs=1e-4)
+    assert found["macro_recall"][0] == pytest.approx(recall_score(truth, guess, average="macro"), abs=1e-4)
+    for name in ("accuracy", "macro_f1", "macro_recall"):
+        value, low, high = found[name]
+        assert low < value < high
+
+
+def test_a_part_of_two_classes_is_judged_between_these() -> None:
+    part = answered([NEGATIVE, POSITIVE], [NEUTRAL, POSITIVE], (NEGATIVE, POSITIVE))
+    part.chances[0] = [0.3, 0.5, 0.2]
+    assert judging.part_figures(part)["accuracy"][0] == 1
+
+
+def test_conflicts_are_texts_that_praise_one_aspect_and_blame_another() -> None:
+    rows = [
+        LabelledText("a", POSITIVE, aspect="x"),
+        LabelledText("a", NEGATIVE, aspect="y"),
+        LabelledText("a", NEUTRAL, aspect="z"),
+        LabelledText("b", POSITIVE, aspect="x"),
+    ]
+    found = judging.conflict_figures({"part": Answered(rows, sure(2, 2, 1, 0))})
+    assert found["pairs"] == 3
+    assert found["accuracy"][0] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def simulated(temperature: float, seed: int, count: int = 3000) -> Answered:
+    """Answers whose logits, divided by `temperature`, are those by which the truth was drawn."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1.5, (count, 3))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    truth = [int(random.choice(3, p=row)) for row in chances]
+    said = np.exp(logits * temperature)
+    rows = [LabelledText(f"text {seed} {n}", label) for n, label in enumerate(truth)]
+    return Answered(rows, said / said.sum(1, keepdims=True))
+
+
+@pytest.fixture(scope="module")
+def answers() -> Mapping[str, Answered]:
+    return {name: simulated(2.0, seed) for seed, name in enumerate(judging.THREE_CLASS)}
+
+
+def test_the_temperature_is_found_and_the_cross_fitted_error_is_that_of_chance(answers: Mapping[str, Answered]) -> None:
+    chosen = judging.fit(answers)
+    assert chosen.temperature == pytest.approx(2.0, abs=0.1)
+    found = judging.calibration(answers, {}, chosen)
+    assert found["texts"] == 12_000
+    assert found["expected_calibration_error"][0] < 0.02
+    for target, one in found["thresholds"].items():
+        right, low, high = one["accuracy_when_answered"]
+        assert low - 0.01 < float(target) < high + 0.01
+        assert right > found["accuracy_of_all"]
+    assert found["thresholds"]["0.95"]["share_answered"] < found["thresholds"]["0.85"]["share_answered"]
+
+
+def test_a_domain_that_is_too_sure_shows_when_it_is_left_out(answers: Mapping[str, Answered]) -> None:
+    among_alike = judging.calibration(answers, {}, Calibration())["left_out"]
+    found = judging.calibration(answers, {"strange": simulated(6.0, 9)}, Calibration())["left_out"]
+    assert found["strange"]["expected_calibration_error"][1] > 0.05
+    assert all(one["expected_calibration_error"][0] < 0.03 for one in among_alike.values())
+
+
+# ---- which edition takes the place of the last
+
+
+def figures(value: float, failed: int) -> dict[str, Any]:
+    parts = {name: {"texts": 1000, measure: [value, value, value]} for name, measure, _ in build.FLOORS}
+    return {"edition": 2, "parts": parts, "behaviour": {"failed": failed, "cases": 1000}}
+
+
+def test_a_better_edition_passes() -> None:
+    build.check(figures(0.92, 40), figures(0.91, 50))
+
+
+@pytest.mark.parametrize(
+    ("value", "failed", "message"),
+    [
+        (0.90, 40, "below edition 2's by 0.0100"),
+        (0.92, 60, "6.0% of the behaviour cases fail, 5.0% of edition 2"),
+        (0.70, 40, "sst2: 0.7000 is below 0.904 by more than two standard errors"),
+    ],
+)
+def test_a_worse_one_is_refused_with_what_is_worse(value: float, failed: int, message: str) -> None:
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        build.check(figures(value, failed), figures(0.91, 50))
