@@ -88,6 +88,25 @@ def test_the_exported_bundle_holds_what_it_was_given(bundle_dir: Path) -> None:
     bundle.verify()
 
 
+def test_traits_are_kept_and_say_what_is_read(own_bundle: Path) -> None:
+    plain = Bundle.open(own_bundle)
+    assert (plain.traits, plain.judges_aspects) == ((), False)
+    assert "traits" not in json.loads((own_bundle / MANIFEST).read_text("utf-8"))
+    replace(plain, traits=("aspects",)).write()
+    read = Bundle.open(own_bundle)
+    assert (read.traits, read.judges_aspects, read.reads_pairs) == (("aspects",), True, False)
+    assert read.fingerprint() != plain.fingerprint()
+
+
+@pytest.mark.parametrize("task", ["classification", "pair", "tagging"])
+def test_only_a_model_of_sentiment_judges_aspects(tmp_path: Path, task: str) -> None:
+    write_manifest(tmp_path, {**GOOD, "traits": ["aspects"]})
+    assert Bundle.open(tmp_path).judges_aspects
+    write_manifest(tmp_path, {**GOOD, "traits": ["aspects"], "task": task})
+    with pytest.raises(BundleError, match=f"a model for {task} judges no aspects"):
+        Bundle.open(tmp_path)
+
+
 def test_an_empty_directory_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"not a model directory \(it has no polarbert\.json\)"):
         Bundle.open(tmp_path)
@@ -160,6 +179,9 @@ def test_a_checksum_outside_the_directory_is_refused(tmp_path: Path, name: str) 
         ("limits.overlap", 512, "overlap"),
         ("limits.overlap", -1, "overlap"),
         ("graph.file", 5, "not of type str"),
+        ("traits", ["aspect"], "trait 'aspect' is none of pairs, always answers, aspects"),
+        ("traits", "aspects", "not of type list"),
+        ("traits", [5], "not of type str"),
         ("format", "1", "no format number"),
         ("format", True, "no format number"),
         ("format", 0, "format"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polarbert.errors import TrainingError
 from polarbert.training.batching import Example, collate
 
 
@@ -31,6 +33,33 @@ def test_choices_say_which_classes_count() -> None:
     assert batch.allowed.tolist() == [[True, False, True], [True, True, True]]
 
 
+def test_shares_stand_beside_those_of_texts_that_have_one_class() -> None:
+    some = [Example([1], 2, shares=(0.1, 0.2, 0.7)), Example([1, 2], 1), Example([1], 0, choices=(0, 2))]
+    batch = collate(some, classes=3, pad_id=0)
+    assert batch.shares is not None
+    torch.testing.assert_close(batch.shares, torch.tensor([[0.1, 0.2, 0.7], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))
+    assert batch.labels.tolist() == [2, 1, 0]
+    assert collate(some[1:], classes=3, pad_id=0).shares is None
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [(0.5, 0.4), (0.6, 0.6), (), (1.5, -0.5), (0.5, 0.5, float("nan")), (float("inf"), 0.0), (0.0, 0.0)],
+)
+def test_shares_that_are_none_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(TrainingError, match=r"has the shares \(.*none is below 0, and they add up to 1"):
+        Example([1], 0, shares=shares)
+
+
+def test_a_rounded_third_is_a_share() -> None:
+    assert Example([1], 0, shares=(0.33333, 0.33333, 0.33334)).shares is not None
+
+
+def test_shares_are_of_all_classes_so_there_are_no_choices() -> None:
+    with pytest.raises(TrainingError, match="has shares and choices"):
+        Example([1], 0, choices=(0, 1), shares=(0.5, 0.5, 0.0))
+
+
 @given(st.lists(st.lists(st.integers(1, 30000), min_size=1, max_size=40), min_size=1, max_size=8))
 def test_what_is_not_masked_is_the_examples(texts: list[list[int]]) -> None:
     batch = collate([Example(ids, 0) for ids in texts], classes=2, pad_id=0)
@@ -45,3 +74,7 @@ def test_a_batch_moves_whole() -> None:
     assert moved.attention_mask is not None
     parts = (moved.input_ids, moved.attention_mask, moved.token_type_ids, moved.labels, moved.allowed)
     assert {part.device.type for part in parts} == {"meta"}
+    assert moved.shares is None
+    soft = collate([Example([1], 0, shares=(0.5, 0.5))], classes=2, pad_id=0).to(torch.device("meta"))
+    assert soft.shares is not None
+    assert soft.shares.device.type == "meta"

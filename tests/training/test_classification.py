@@ -15,10 +15,14 @@ from sklearn import metrics as reference
 from sklearn.utils.class_weight import compute_class_weight
 from tests.training_fixtures import loss_of
 
+from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import TrainingError
 from polarbert.model import BertForSequenceClassification
+from polarbert.training.base import Base
 from polarbert.training.batching import Example
 from polarbert.training.classification import ClassificationTask, inverse_frequencies
+from polarbert.training.kinds import kind_of
+from polarbert.training.recipe import FineTuneSettings
 
 Toy = tuple[BertForSequenceClassification, ClassificationTask]
 
@@ -89,6 +93,87 @@ def test_class_weights_are_those_of_scikit_learn_and_weigh_a_mean_over_all_texts
     assert float(weighted.detach()) == pytest.approx((weights[0] * plain[0] + weights[2] * plain[1]) / 2, rel=1e-5)
 
 
+def surprise(logits: Any, shares: Any) -> float:
+    """The cross-entropy of one text by its definition, in numpy and double precision."""
+    scores = np.asarray(logits, dtype=np.float64)
+    return float(np.log(np.exp(scores - scores.max()).sum()) - shares @ (scores - scores.max()))
+
+
+SOFT = [
+    Example([101, 7, 102], 0, shares=(0.6, 0.1, 0.3)),
+    Example([101, 8, 9, 102], 1, shares=(0.0, 1.0, 0.0)),
+    Example([101, 10, 11, 12, 102], 2, shares=(0.25, 0.25, 0.5)),
+    Example([101, 13, 102], 2),
+]
+
+
+@torch.no_grad()
+def test_the_loss_of_shares_is_their_cross_entropy(toy: Toy) -> None:
+    model, task = toy
+    task.train = SOFT
+    logits = [model(torch.tensor([example.ids])).logits[0].numpy() for example in SOFT]
+    shares = [np.array(example.shares or (0.0, 0.0, 1.0)) for example in SOFT]
+    each = [surprise(*one) for one in zip(logits, shares, strict=True)]
+    assert float(loss_of(task, model, [0, 1, 2, 3])[0]) == pytest.approx(np.mean(each), rel=1e-5)
+    weights = [0.5, 2.0, 1.0]
+    weighed = [  # a class counts by its weight wherever it has a share
+        -np.sum(np.array(weights) * of * (found - found.max() - np.log(np.exp(found - found.max()).sum())))
+        for found, of in zip(logits, shares, strict=True)
+    ]
+    loss, _ = loss_of(replace(task, class_weights=weights), model, [0, 1, 2, 3])
+    assert float(loss) == pytest.approx(np.mean(weighed), rel=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0]])
+def test_shares_of_one_class_teach_exactly_what_its_label_teaches(toy: Toy, weights: list[float] | None) -> None:
+    model, task = toy
+    hard = [replace(example, choices=None) for example in task.train[:6]]
+    soft = [replace(e, shares=tuple(float(e.label == number) for number in range(3))) for e in hard]
+    found = []
+    for examples in (hard, soft):
+        model.zero_grad()
+        loss, _ = loss_of(replace(task, train=examples, class_weights=weights), model, list(range(6)))
+        loss.backward()
+        found.append([loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)])
+    assert len(found[0]) == len(found[1]) > 10
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-7)
+
+
+def test_shares_beside_texts_with_fewer_choices_give_finite_gradients(toy: Toy) -> None:
+    model, task = toy
+    task.train = [SOFT[0], Example([101, 9, 102], 2, (0, 2)), Example([101, 8, 102], 0, (0,))]
+    loss, _ = loss_of(task, model, [0, 1, 2])
+    loss.backward()
+    with torch.no_grad():
+        first, second = (model(torch.tensor([example.ids])).logits[0].numpy() for example in task.train[:2])
+    each = [surprise(first, np.array(SOFT[0].shares)), surprise(second[[0, 2]], np.array([0.0, 1.0])), 0.0]
+    assert float(loss.detach()) == pytest.approx(np.mean(each), rel=1e-5)
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+def test_shares_are_as_many_as_classes(toy: Toy) -> None:
+    with pytest.raises(TrainingError, match="an example has 2 shares; there are 3 classes"):
+        replace(toy[1], train=[Example([101, 102], 0, shares=(0.5, 0.5))])
+
+
+@pytest.mark.parametrize(
+    ("aspects", "task", "traits"),
+    [
+        ((None, None, None), "sentiment", ()),
+        ((None, "soup", None), "sentiment", ("aspects",)),
+        (("soup", "soup", "soup"), "sentiment", ("aspects",)),
+        (("soup", "soup", "soup"), "pair", ()),
+    ],
+)
+def test_a_model_of_sentiment_that_learns_second_texts_judges_aspects(
+    tiny_model_dir: Path, aspects: tuple[str | None, ...], task: str, traits: tuple[str, ...]
+) -> None:
+    rows = [LabelledText("the soup", number, number + 1, {}, aspect) for number, aspect in enumerate(aspects)]
+    dataset = Dataset("meals", rows, ["negative", "neutral", "positive"], task)
+    assert kind_of(dataset, Base.open(tiny_model_dir), FineTuneSettings()).traits == traits
+
+
 def test_a_class_that_does_not_occur_weighs_nothing_and_the_others_1_on_average() -> None:
     assert inverse_frequencies([0, 0, 0, 2], 3) == pytest.approx([2 / 3, 0.0, 2.0])
 
@@ -109,6 +194,8 @@ def test_the_fingerprint_follows_whatever_is_learned_or_judged_by(toy: Toy) -> N
         replace(task, train=[*task.train, task.dev["toy"][0]], dev={"toy": task.dev["toy"][1:]}),
         replace(task, dev={"other": task.dev["toy"]}),
         replace(task, class_weights=[1.0, 1.0, 2.0]),
+        replace(task, train=[replace(first, choices=None, shares=(0.5, 0.0, 0.5)), *rest]),
+        replace(task, train=[replace(first, choices=None, shares=(0.4, 0.1, 0.5)), *rest]),
     ]
     assert replace(task).fingerprint() == task.fingerprint()
     assert len({task.fingerprint(), *(other.fingerprint() for other in changed)}) == len(changed) + 1

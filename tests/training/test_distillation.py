@@ -117,8 +117,14 @@ def own_teacher(teacher: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(teacher, tmp_path / "own"))
 
 
-def checked(path: Path, tokenizer: WordPieceTokenizer, labels: list[str] = LABELS, longest: int = 64) -> None:
-    Teacher.open(path).check(labels, tokenizer, longest, is_pair=False)
+def checked(
+    path: Path,
+    tokenizer: WordPieceTokenizer,
+    labels: list[str] = LABELS,
+    longest: int = 64,
+    has_aspects: bool = False,
+) -> None:
+    Teacher.open(path).check(labels, tokenizer, longest, is_pair=False, has_aspects=has_aspects)
 
 
 def test_a_teacher_with_other_labels_is_refused(teacher: Path, tokenizer: WordPieceTokenizer) -> None:
@@ -131,6 +137,17 @@ def test_a_teacher_of_pairs_is_refused_for_texts(own_teacher: Path, tokenizer: W
     replace(Bundle.open(own_teacher), task="pair").write()
     with pytest.raises(TrainingError, match="this teacher's task is pair"):
         checked(own_teacher, tokenizer)
+
+
+def test_a_teacher_that_knows_no_aspects_is_refused_for_them(own_teacher: Path, tokenizer: WordPieceTokenizer) -> None:
+    bundle = replace(Bundle.open(own_teacher), task="sentiment")
+    bundle.write()
+    checked(own_teacher, tokenizer)
+    with pytest.raises(TrainingError, match="was not trained on aspects, which the data have"):
+        checked(own_teacher, tokenizer, has_aspects=True)
+    replace(bundle, traits=("aspects",)).write()
+    for has_aspects in (True, False):
+        checked(own_teacher, tokenizer, has_aspects=has_aspects)
 
 
 def test_a_teacher_with_other_pieces_is_refused(teacher: Path, vocab: list[str]) -> None:

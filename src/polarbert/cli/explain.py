@@ -13,6 +13,7 @@ import typer
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.explanations import explanation_lines
 from polarbert.cli.options import (
+    Aspects,
     Device,
     Engine,
     Json,
@@ -26,7 +27,7 @@ from polarbert.cli.options import (
     note,
     uses_colour,
 )
-from polarbert.cli.predict import second_texts, stdin_blocks
+from polarbert.cli.predict import paired, second_texts, stdin_blocks
 from polarbert.data.inputs import STDIN
 from polarbert.errors import UsageError
 from polarbert.inference.explanation import Explanation
@@ -42,9 +43,7 @@ def explain(
         list[str] | None, typer.Argument(help="Texts; lines of stdin for -, or unless given.", metavar="TEXT")
     ] = None,
     model: Model = None,
-    aspect: Annotated[
-        str | None, typer.Option("--aspect", help="What is judged in each text, as battery.", metavar="A")
-    ] = None,
+    aspect: Aspects = None,
     label: Annotated[
         str | None, typer.Option("--label", help="The class to explain; the answer unless given.", metavar="L")
     ] = None,
@@ -66,6 +65,8 @@ def explain(
     """Show which words made the answer: a weight for each, in log-odds, that add up to the answer.
 
     Example: polarbert explain "Great screen, but the battery dies by noon"
+
+    Example: polarbert explain "Great screen, but the battery dies by noon" --aspect battery
     """
     waits = texts == [STDIN]
     texts = None if waits else texts
@@ -77,18 +78,15 @@ def explain(
         check_page(html, overwrite)
     bundle = Bundle.open(resolve(model))
     _check_model(bundle, label)
-    check_aspects(bundle, "--aspect", [] if aspect is None else [aspect])
+    aspects = aspect or []
+    check_aspects(bundle, "--aspect", aspects)
     seconds = second_texts(bundle, len(texts or ()), pair or [], None)
-    seconds = seconds if aspect is None else [aspect]
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     kept: list[Explanation] = []
     for block in [texts] if texts else stdin_blocks():
-        others = seconds * len(block) if len(seconds) == 1 else seconds
-        for text, other in zip_longest(block, others):
+        for text, other in zip_longest(*paired(block, seconds, aspects)):
             found = _explanation(predictor, bundle, text, other, label)
-            emit(
-                json.dumps(found.to_dict(), ensure_ascii=False) if as_json else explanation_lines(found, uses_colour())
-            )
+            emit(_json(found) if as_json else explanation_lines(found, uses_colour()))
             kept += [] if html is None else [found]
     if html is not None:
         write_explanations(kept, html)

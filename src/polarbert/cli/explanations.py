@@ -30,7 +30,10 @@ def explanation_lines(explanation: Explanation, colour: bool) -> str:
 
 
 def _asked(explanation: Explanation) -> str:
-    return explanation.text if explanation.pair is None else f"{explanation.text} | {explanation.pair}"
+    """The text, and the second one; not an aspect, which the answer names."""
+    if explanation.pair is None or getattr(explanation.prediction, "aspect", None) is not None:
+        return explanation.text
+    return f"{explanation.text} | {explanation.pair}"
 
 
 def _coloured(explanation: Explanation) -> list[str]:

@@ -67,6 +67,7 @@ def _about_model(name: str | None) -> dict[str, Any]:
         "threads": usable_threads(),
         "model": str(bundle.path),
         "task": bundle.task,
+        **({"traits": list(bundle.traits)} if bundle.traits else {}),
         "labels": bundle.labels,
         "encoder parameters": config.parameter_count(),
         "layers": config.num_hidden_layers,

@@ -106,11 +106,8 @@ class Source:
             return self._read(task, label_map)
 
     def _read(self, task: str | None, label_map: LabelMap | None) -> Dataset:
-        if self.aspect_column is not None and (self.pair_column is not None or task not in (None, *SINGLE)):
-            raise UsageError(
-                f"--aspect-column is {self.aspect_column!r}, and aspects are for sentiment; leave it out, or "
-                "--task and --pair-column"
-            )
+        if self.aspect_column is not None:
+            self._refuse_no_aspects(task)
         if task in ("tagging", "qa"):
             return self._of_words(task)
         if task == "regression":
@@ -124,6 +121,13 @@ class Source:
                 "say --task pair or --task regression, or leave it out"
             )
         return self._labelled(task, None, label_map) if self.aspect_column is None else self._aspects(task, label_map)
+
+    def _refuse_no_aspects(self, task: str | None) -> None:
+        """Say so where there can be no aspects."""
+        if task not in (None, *SINGLE):
+            raise UsageError(f"--aspect-column: the task is {task}, and aspects are for sentiment; leave one out")
+        if self.pair_column is not None:
+            raise UsageError("--aspect-column and --pair-column both name the second texts; give one of them")
 
     def _refuse_other_task(self, task: str | None) -> None:
         """Say so where the name of the file tells that it is for another task."""
@@ -140,7 +144,6 @@ class Source:
     def _of_words(self, task: str) -> Dataset:
         """Tagged words, or answers, of a file that is no table of texts and labels."""
         given = {"--split-column": self.keep, "--pair-column": self.pair_column, "--delimiter": self.delimiter}
-        given["--aspect-column"] = self.aspect_column
         if unfit := [name for name, value in given.items() if value]:
             instead = ", and give the parts as files with --dev and --test" if unfit[0] == "--split-column" else ""
             raise UsageError(

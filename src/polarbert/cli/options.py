@@ -92,7 +92,8 @@ def check_aspects(bundle: Bundle, option: str, asked: Sequence[str]) -> None:
             "take the embedded model"
         )
     if any(not aspect.strip() for aspect in asked):
-        raise UsageError(f"{option}: is blank; name what to judge, as battery")
+        what = "the column with the aspects" if option == "--aspect-column" else "what to judge, as battery"
+        raise UsageError(f"{option}: is blank; name {what}")
 
 
 def note(text: str, quiet: bool = False) -> None:

@@ -69,13 +69,13 @@ def predict(
         check_min_confidence(min_confidence, "--min-confidence")
     bundle = Bundle.open(resolve(model))
     refuse_useless(bundle, {"min_confidence": min_confidence})
-    seconds = second_texts(bundle, len(texts or ()), pair or [], context)
-    check_sentences(bundle, sentences)
     aspects = aspect or []
     check_aspects(bundle, "--aspect", aspects)
+    seconds = second_texts(bundle, len(texts or ()), pair or [], context)
+    check_sentences(bundle, sentences)
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     for block in [texts] if texts else stdin_blocks():
-        firsts, others = _paired(block, seconds, aspects)
+        firsts, others = paired(block, seconds, aspects)
         answers = _answers(predictor, firsts, others, sentences)
         asked = [_asked(bundle, *given) for given in zip_longest(firsts, others)]
         line = _json if as_json else _line
@@ -92,7 +92,8 @@ def second_texts(bundle: Bundle, texts: int, pair: list[str], context: str | Non
     given = {"--pair": pair, "--context": [] if context is None else [context]}
     for name, values in given.items():
         if values and name != needed:
-            instead = f"takes {needed}" if needed else "reads single texts"
+            alone = "takes --aspect" if bundle.judges_aspects else "reads single texts"
+            instead = f"takes {needed}" if needed else alone
             raise UsageError(f"{name}: this is a model for {bundle.task}, which {instead}")
     if needed is None:
         return []
@@ -103,7 +104,7 @@ def second_texts(bundle: Bundle, texts: int, pair: list[str], context: str | Non
     return given[needed]
 
 
-def _paired(block: list[str], seconds: list[str], aspects: list[str]) -> tuple[list[str], list[str]]:
+def paired(block: list[str], seconds: list[str], aspects: list[str]) -> tuple[list[str], list[str]]:
     """Texts and as many second ones, or none: every aspect of each text, one second text for all, or those given."""
     if aspects:
         return [text for text in block for _ in aspects], aspects * len(block)

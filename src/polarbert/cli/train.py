@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -110,7 +110,8 @@ def train(
     source = Source(data, text_column, label_column, pair_column, keep, kind, None, encoding, aspect_column)
     label_map = LabelMap.explicit(settings.labels) if settings.labels else None
     dataset = source.read(settings.task, label_map)
-    _refuse_other_aspects(dataset, aspect_column)
+    if aspect_column is not None and dataset.task != "sentiment":
+        _refuse_aspects(dataset, settings.task)
     parts = _parts(dataset, splits, split_column)
     if len(files) > 1:
         dataset, parts = _of_files(dataset, source, files, label_map)
@@ -151,12 +152,14 @@ def _refuse_contradiction(splits: Path | None, split_column: str | None, files: 
         raise UsageError(f"{given[0]} and {given[1]} both say what the parts are; give one of them")
 
 
-def _refuse_other_aspects(dataset: Dataset, aspect_column: str | None) -> None:
-    if aspect_column is not None and dataset.task != "sentiment":
-        raise UsageError(
-            f"--aspect-column: the labels {', '.join(dataset.labels[:4])} are not those of sentiment. Say what they "
-            "mean in a table [labels] of --config, or learn pairs with --task pair and --pair-column"
-        )
+def _refuse_aspects(dataset: Dataset, task: str | None) -> NoReturn:
+    if task is not None:
+        raise UsageError(f"--aspect-column: the task is {task}, and aspects are for sentiment; leave one out")
+    raise UsageError(
+        f"--aspect-column: the labels {', '.join(dataset.labels[:4])} are not negative, neutral and positive. If they "
+        "are some of these, say --task sentiment; if they mean these, say so in a table [labels] of --config; or learn "
+        "pairs with --task pair and --pair-column"
+    )
 
 
 def _of_files(

@@ -15,6 +15,11 @@ class AspectText(LabelledText):
     """A text, and the class of what it says of the aspect in `pair`; of the whole text where there is none."""
 
     @property
+    def shown(self) -> str:
+        """The aspect first, which is short."""
+        return self.text if self.pair is None else f"{self.pair}: {self.text}"
+
+    @property
     def topic(self) -> str:
         """The text alone: who has seen it with one aspect knows much of what it says of another."""
         return self.text
@@ -40,7 +45,7 @@ def read_aspects(
 ) -> Dataset:
     """Read labelled texts with an aspect each; arguments and errors as for `polarbert.data.dataset.read_labelled`.
 
-    Where the cell of `aspect_column` is empty, the label is of the whole text.
+    Where the cell of `aspect_column` is empty, the label is of the whole text. That no row has an aspect is noted.
 
     Example:
         >>> read_aspects("reviews.csv", "review", "sentiment", "aspect").rows[0].pair
@@ -53,4 +58,6 @@ def read_aspects(
         AspectText(row.text, 0, row.row, row.values, row.pair if (row.pair or "").strip() else None)
         for row in found.rows
     ]
+    if found.rows and all(row.pair is None for row in found.rows):
+        found.notes.append(f"no row has an aspect in the column {aspect_column!r}, so whole texts are judged")
     return as_dataset(found, label_map, task)

@@ -49,6 +49,11 @@ class LabelledText:
         return self.text if self.pair is None else f"{self.text}\n{self.pair}"
 
     @property
+    def shown(self) -> str:
+        """What people are shown of the row."""
+        return self.content
+
+    @property
     def topic(self) -> str:
         """What must not stand in two parts of a dataset, nor anything nearly like it."""
         return self.content
@@ -227,8 +232,9 @@ def read_rows(
     columns = [text_column, label_column, *([] if pair_column is None else [pair_column])]
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
-        both = "first and second texts" if twice == text_column == pair_column else "the texts and the labels"
-        raise UsageError(f"{name}: {both} cannot both be in the column {twice!r}; name another")
+        called = ["the texts", "the labels", "the aspects" if may_lack_pair else "the second texts"]
+        one, other, *_ = (what for what, column in zip(called, columns, strict=False) if column == twice)
+        raise UsageError(f"{name}: {one} and {other} cannot both be in the column {twice!r}; name another")
     with ExitStack() as opened:
         stream = opened.enter_context(open_input(path))
         format_name = table_format(str(path), kind)

@@ -166,9 +166,10 @@ class Journal:
         if overwrite:
             return 0
         known = identity if isinstance(identity, dict) else {}
-        changed = [name for name in self._identity if known.get(name) != json.loads(json.dumps(self._identity[name]))]
+        asked = json.loads(json.dumps(self._identity))
+        changed = [name for name in {**asked, **known} if known.get(name) != asked.get(name)]
         raise DataError(
-            f"{self.partial}: an unfinished run stands here whose {', '.join(changed)} differed. "
+            f"{self.partial}: an unfinished run stands here whose {', '.join(changed) or 'length'} differed. "
             "Run that command again to finish it, or start anew with --overwrite"
         )
 

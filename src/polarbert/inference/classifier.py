@@ -208,7 +208,7 @@ class SentimentModel(Classifier):
             >>> [(one.aspect, one.label) for one in found]
             [('screen', 'positive'), ('battery', 'negative')]
         """
-        return self.answer(self.check(as_pairs(texts, aspects)))
+        return self.answer(self.check(as_pairs(texts, aspects, "aspects")))
 
     def check(self, asked: Sequence[TextPair]) -> Sequence[TextPair]:
         """The inputs, if they are what the model was trained to read.
@@ -231,7 +231,7 @@ class SentimentModel(Classifier):
             >>> [(one.text, one.label) for one in found.sentences]
             [('Great screen.', 'positive'), ('The battery is terrible!', 'negative')]
         """
-        return self.by_sentence(as_pairs(texts, aspects))
+        return self.by_sentence(as_pairs(texts, aspects, "aspects"))
 
     def explain(self, text: str, label: str | None = None, aspect: str | None = None) -> Explanation:
         """Weigh the words of one text: what each does to the verdict.
@@ -249,7 +249,7 @@ class SentimentModel(Classifier):
             >>> max(words, key=lambda word: word.weight).text
             'bad'
         """
-        (asked,) = self.check(as_pairs([one_text(text)], None if aspect is None else [aspect]))
+        (asked,) = self.check(as_pairs([one_text(text)], None if aspect is None else [aspect], "aspects"))
         return explain_text(self, *asked, label)
 
 
@@ -312,8 +312,13 @@ def one_text(text: str) -> str:
     return text
 
 
-def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None) -> list[TextPair]:
+def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None, name: str = "pairs") -> list[TextPair]:
     """Check the arguments of predict.
+
+    Args:
+        texts: first texts.
+        pairs: as many second ones, if there are any.
+        name: what that argument is called.
 
     Raises:
         UsageError: naming the position of the first element that is no text.
@@ -321,7 +326,8 @@ def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None) -> list[T
     firsts = given_texts(texts)
     if pairs is None:
         return [(first, None) for first in firsts]
-    seconds = [None if v is None else checked_text(v, n, "pairs") for n, v in enumerate(given_values(pairs))]
+    seconds = [None if v is None else checked_text(v, n, name) for n, v in enumerate(given_values(pairs))]
     if len(seconds) != len(firsts):
-        raise UsageError(f"there are {len(firsts)} texts and {len(seconds)} second texts; they must be as many")
+        called = "second texts" if name == "pairs" else name
+        raise UsageError(f"there are {len(firsts)} texts and {len(seconds)} {called}; they must be as many")
     return list(zip(firsts, seconds, strict=True))

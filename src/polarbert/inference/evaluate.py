@@ -309,7 +309,7 @@ def _confident_errors(
     wrong = [(p, row) for p, row in zip(predictions, dataset.rows, strict=True) if p.label != labels[row.label]]
     found: dict[str, ConfidentError] = {}
     for answer, row in sorted(wrong, key=lambda pair: -pair[0].confidence):
-        text = _cut(row.content)
+        text = _cut(row.shown)
         found.setdefault(text, ConfidentError(row.row, text, labels[row.label], answer.label, answer.confidence))
         if len(found) == MAX_ERRORS:
             break

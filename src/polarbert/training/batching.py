@@ -26,7 +26,7 @@ class Example:
             them on `label`, which is the likeliest one.
 
     Raises:
-        TrainingError: when the label, or a class with a share, is none of its choices; its loss would be infinite.
+        TrainingError: when the label is none of its own choices, as its loss would be infinite; or the shares are none.
     """
 
     ids: Sequence[int]
@@ -39,8 +39,13 @@ class Example:
     def __post_init__(self) -> None:
         if self.choices is not None and self.label not in self.choices:
             raise TrainingError(f"an example has the label {self.label}, which is none of its choices {self.choices}")
-        if self.shares is not None and (self.choices is not None or abs(sum(self.shares) - 1) > 1e-4):
-            raise TrainingError(f"an example has the shares {self.shares}; they must add up to 1, over all classes")
+        if self.shares is None:
+            return
+        if self.choices is not None:
+            raise TrainingError("an example has shares and choices; shares are of all classes, so give one of them")
+        # Written so that a share that is no number is refused too.
+        if not (min(self.shares, default=0) >= 0 and abs(sum(self.shares) - 1) <= 1e-4):
+            raise TrainingError(f"an example has the shares {self.shares}; none is below 0, and they add up to 1")
 
 
 @dataclass

@@ -58,7 +58,14 @@ class Teacher:
         bundle.verify(["config.json", "tokenizer.json", WEIGHTS])
         return cls(bundle, BertConfig.from_pretrained(bundle.path))
 
-    def check(self, labels: Sequence[str], tokenizer: WordPieceTokenizer, longest: int, is_pair: bool) -> None:
+    def check(
+        self,
+        labels: Sequence[str],
+        tokenizer: WordPieceTokenizer,
+        longest: int,
+        is_pair: bool,
+        has_aspects: bool = False,
+    ) -> None:
         """See that it can teach a student.
 
         Args:
@@ -66,6 +73,7 @@ class Teacher:
             tokenizer: the student's.
             longest: most pieces of a text that both read.
             is_pair: the student reads pairs.
+            has_aspects: the student learns what texts say about aspects.
 
         Raises:
             TrainingError: naming what differs.
@@ -78,6 +86,11 @@ class Teacher:
             )
         if bundle.reads_pairs != is_pair or len(labels) < 2:
             raise TrainingError(f"{path}: this teacher's task is {bundle.task}, which is not that of the student")
+        if has_aspects and not bundle.judges_aspects:
+            raise TrainingError(
+                f"{path}: this teacher was not trained on aspects, which the data have. Take one that was, or learn "
+                "whole texts alone"
+            )
         if WordPieceTokenizer.from_directory(path).backend.to_str() != tokenizer.backend.to_str():
             raise TrainingError(
                 f"{path}: this teacher cuts texts into other pieces than the base does. Start from a base with its "

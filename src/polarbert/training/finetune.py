@@ -164,7 +164,7 @@ class _Work:
         self.base = Base.open(asked.base)
         self.kind = kind_of(asked.dataset, self.base, self.settings)
         dataset, longest = asked.dataset, self.base.longest(self.settings.max_pieces)
-        check_transfer(self.settings.transfer, self.base, dataset.task, dataset.labels, longest)
+        check_transfer(self.settings.transfer, self.base, dataset.task, dataset.labels, longest, self.kind.traits)
         self.model = self._new_model() if before is None else None  # a base that does not load leaves no run behind
         self.splits = self._find_splits(folder / "splits.json" if resume else None)
         self.parts = Parts.of(asked.dataset, self.splits, self.settings.trial)

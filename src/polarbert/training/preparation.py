@@ -33,7 +33,14 @@ DISTILLED = ("sentiment", "classification", "pair")
 _Network = TypeVar("_Network", bound=BertWithHead)
 
 
-def check_transfer(transfer: TransferSettings, base: Base, task: str, labels: Sequence[str], longest: int) -> None:
+def check_transfer(
+    transfer: TransferSettings,
+    base: Base,
+    task: str,
+    labels: Sequence[str],
+    longest: int,
+    traits: Sequence[str] = (),
+) -> None:
     """See that what is asked for fits the base and the task, before any work is done.
 
     Args:
@@ -42,6 +49,7 @@ def check_transfer(transfer: TransferSettings, base: Base, task: str, labels: Se
         task: as in `polarbert.bundle.TASKS`.
         labels: of the data.
         longest: most pieces of a text in training.
+        traits: of the model that is made, as `polarbert.bundle.Bundle` has them.
 
     Raises:
         TrainingError: when a number of layers is more than there are, or the teacher is none for this student.
@@ -65,7 +73,7 @@ def check_transfer(transfer: TransferSettings, base: Base, task: str, labels: Se
             f"settings: [transfer] a teacher is for classes of texts and pairs ({', '.join(DISTILLED)}), not for {task}"
         )
     teacher = Teacher.open(transfer.teacher)
-    teacher.check(labels, base.tokenizer, longest, is_pair=task == "pair")
+    teacher.check(labels, base.tokenizer, longest, is_pair=task == "pair", has_aspects="aspects" in traits)
     if transfer.hidden_weight and teacher.config.num_hidden_layers < layers:
         raise TrainingError(
             f"settings: [transfer] hidden_weight: the student has {layers} layers and its teacher "

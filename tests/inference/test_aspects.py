@@ -1,0 +1,175 @@
+"""What a text says about an aspect: the second segment of what a model reads, and a field of its answer."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.scoring_fixtures import WINDOW, SpyEngine, load
+
+from polarbert.bundle import Bundle
+from polarbert.data.aspects import AspectText
+from polarbert.data.dataset import Dataset
+from polarbert.errors import UsageError
+from polarbert.inference.classifier import SentimentModel
+from polarbert.inference.engine import load_engine
+from polarbert.inference.evaluate import evaluate
+
+pytest_plugins = ["tests.scoring_fixtures"]
+
+TEXT = "the screen is great but the battery was so bad"
+
+
+@pytest.fixture(scope="module")
+def judging(bundle_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small classifier as a bundle that takes aspects; what they do to its answers it never learned."""
+    target = Path(shutil.copytree(bundle_dir, tmp_path_factory.mktemp("aspects") / "bundle"))
+    replace(Bundle.open(target), traits=("aspects",)).write()
+    return target
+
+
+@pytest.fixture(scope="module")
+def judge(judging: Path) -> SentimentModel:
+    loaded = load(judging)
+    assert isinstance(loaded, SentimentModel)
+    return loaded
+
+
+def test_an_aspect_is_the_second_segment(judge: SentimentModel, judging: Path) -> None:
+    answer = judge.predict([TEXT], aspects=["battery life"])[0]
+    one, two = (pieces.ids for pieces in judge.tokenizer.encode([TEXT, "battery life"]))
+    ids = np.array([[judge.tokenizer.cls_id, *one, judge.tokenizer.sep_id, *two, judge.tokenizer.sep_id]])
+    segments = np.array([[0] * (len(one) + 2) + [1] * (len(two) + 1)])
+    engine = load_engine(judging / "model.int8.onnx", 1, "onnxruntime")
+    scaled = engine.logits(ids, np.ones_like(ids), segments)[0] / judge.bundle.calibration.temperature
+    np.testing.assert_allclose(list(answer.probabilities.values()), np.exp(scaled) / np.exp(scaled).sum(), atol=1e-5)
+    assert answer.n_tokens == len(one) + len(two)
+
+
+def test_answers_name_their_aspects_in_input_order(judge: SentimentModel) -> None:
+    aspects = ["screen", None, "battery", "screen"]
+    answers = judge.predict([TEXT] * 4, aspects=aspects)
+    assert [answer.aspect for answer in answers] == aspects
+    assert [answer.to_dict()["aspect"] for answer in answers] == aspects
+    assert answers[0] == answers[3]
+    assert len({tuple(answer.probabilities.values()) for answer in answers}) == 3
+
+
+def test_without_an_aspect_the_whole_text_is_judged_as_ever(judge: SentimentModel, model: SentimentModel) -> None:
+    texts = [TEXT, "so great", ""]
+    assert judge.predict(texts) == judge.predict(texts, aspects=[None] * 3) == model.predict(texts)
+    mixed = judge.predict([TEXT, *texts], aspects=["screen", None, None, None])[1:]
+    for one, other in zip(mixed, model.predict(texts), strict=True):
+        assert one.label == other.label
+        assert one.confidence == pytest.approx(other.confidence, abs=2e-3)
+
+
+def test_a_text_is_computed_once_for_each_of_its_aspects(judging: Path) -> None:
+    loaded = load(judging)
+    loaded.engine = spy = SpyEngine(loaded.engine)
+    loaded.predict([TEXT] * 6, aspects=["screen", "battery", None, "screen", "battery", None])
+    assert spy.computed == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda found: np.array(found, dtype=object), iter, tuple],
+    ids=["array", "generator", "tuple"],
+)
+def test_aspects_come_in_any_collection(judge: SentimentModel, make: Callable[[list[str | None]], Any]) -> None:
+    found = judge.predict([TEXT, TEXT], aspects=make(["screen", None]))
+    assert [answer.aspect for answer in found] == ["screen", None]
+
+
+@pytest.mark.parametrize(
+    ("aspects", "said"),
+    [
+        (["screen"], "there are 2 texts and 1 aspects; they must be as many"),
+        (["screen", ""], r"aspects\[1\] is blank; name what to judge, or give None for the whole text"),
+        ([" \t\n", "screen"], r"aspects\[0\] is blank"),
+        (["screen", 5], r"aspects\[1\] is int, not a text"),
+        (["screen", float("nan")], r"aspects\[1\] is float, not a text"),
+        (["screen", "\ud83d"], r"aspects\[1\] is not valid text"),
+        ("screen", "takes a list of texts"),
+    ],
+)
+def test_what_is_no_aspect_is_refused_by_its_place(judge: SentimentModel, aspects: Any, said: str) -> None:
+    for ask in (judge.predict, judge.predict_sentences):
+        with pytest.raises(UsageError, match=said):
+            ask([TEXT, TEXT], aspects)
+
+
+def test_a_model_that_was_not_trained_on_aspects_refuses_them_everywhere(model: SentimentModel) -> None:
+    asked: list[Callable[[], Any]] = [
+        lambda: model.predict([TEXT], ["screen"]),
+        lambda: model.predict_sentences([TEXT], ["screen"]),
+        lambda: model.explain(TEXT, aspect="screen"),
+    ]
+    for ask in asked:
+        with pytest.raises(UsageError, match="judges whole texts only; it was not trained on aspects"):
+            ask()
+
+
+def test_a_long_text_is_read_in_windows_each_beside_the_aspect(judging: Path) -> None:
+    loaded = load(judging)
+    loaded.engine = spy = SpyEngine(loaded.engine)
+    answer = loaded.predict([" ".join([TEXT] * 20)], aspects=["battery"])[0]
+    assert (answer.n_tokens, answer.aspect) == (20 * 10 + 1, "battery")
+    assert answer.n_windows == spy.computed > 3
+    battery = loaded.tokenizer.encode(["battery"])[0].ids[0]
+    for row in (row for batch in spy.batches for row in batch.tolist()):
+        read = [piece for piece in row if piece != loaded.tokenizer.pad_id]
+        assert len(read) <= WINDOW
+        assert read[-2:] == [battery, loaded.tokenizer.sep_id]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?!"])
+def test_a_text_without_words_is_unsure_of_any_aspect(judge: SentimentModel, text: str) -> None:
+    assert judge.predict([text], aspects=["battery"])[0].unsure
+
+
+def test_sentences_are_each_read_beside_the_aspect(judge: SentimentModel) -> None:
+    text = "The app is great! The screen was so bad."
+    found = judge.predict_sentences([text, text], aspects=["screen", None])
+    assert [one.whole.aspect for one in found] == ["screen", None]
+    assert found[0].whole == judge.predict([text], ["screen"])[0]
+    alone = judge.predict([one.text for one in found[0].sentences], ["screen"] * 2)
+    for sentence, answer in zip(found[0].sentences, alone, strict=True):
+        assert sentence.confidence == pytest.approx(answer.confidence, abs=2e-3)
+    assert found[0].to_dict()["aspect"] == "screen"
+    assert found[0].sentences != found[1].sentences
+
+
+def test_an_explanation_weighs_the_words_of_the_text_and_not_the_aspect(judge: SentimentModel) -> None:
+    found = judge.explain(TEXT, aspect="battery")
+    assert [word.text for word in found.words] == TEXT.split()
+    assert (found.prediction, found.pair) == (judge.predict([TEXT], ["battery"])[0], "battery")
+    odds = [math.log(chance / (1 - chance)) for chance in (found.baseline, found.probability)]
+    assert sum(word.weight for word in found.words) == pytest.approx(odds[1] - odds[0], abs=1e-3)
+    assert found.words != judge.explain(TEXT, found.label).words
+    with pytest.raises(UsageError, match=r"aspects\[0\] is blank"):
+        judge.explain(TEXT, aspect=" ")
+
+
+def rows(*found: tuple[str, str | None, int]) -> Dataset:
+    texts = [AspectText(text, label, number, {}, aspect) for number, (text, aspect, label) in enumerate(found, 1)]
+    return Dataset("reviews", list(texts), ["negative", "neutral", "positive"], "sentiment")
+
+
+def test_an_evaluation_asks_about_each_aspect(judge: SentimentModel, model: SentimentModel) -> None:
+    asked: list[tuple[str, str | None]] = [(TEXT, "screen"), (TEXT, "battery"), (TEXT, None), ("so great", "food")]
+    right = [judge.labels.index(answer.label) for answer in judge.predict(*map(list, zip(*asked, strict=True)))]
+    known = rows(*((*one, label) for one, label in zip(asked, right, strict=True)))
+    assert evaluate(judge, known).accuracy.value == 1
+    wrong = rows(*((*one, (label + 1) % 3) for one, label in zip(asked, right, strict=True)))
+    found = evaluate(judge, wrong)
+    assert found.accuracy.value == 0
+    assert {error.text for error in found.errors} == {f"screen: {TEXT}", f"battery: {TEXT}", TEXT, "food: so great"}
+    with pytest.raises(UsageError, match="was not trained on aspects"):
+        evaluate(model, known)
