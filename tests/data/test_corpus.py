@@ -150,7 +150,7 @@ def test_files_are_sorted_by_name_hidden_ones_left_out_and_none_is_read_twice() 
         ("b.txt", b"", "b.txt: is empty"),
         ("b.txt", "wide".encode("utf-16"), "b.txt: is UTF-16, not UTF-8. Say --encoding utf-16"),
         ("b.txt", parquet(["a"]), "b.txt: is a file of another kind; let its name end in .parquet"),
-        ("b.txt", gzip.compress(b"a"), "b.txt: is a file of another kind; let its name end in .gz"),
+        ("b.txt", gzip.compress(b"a", mtime=0), "b.txt: is a file of another kind; let its name end in .gz"),
         ("b.parquet", b"nothing", "b.parquet: cannot be read as Parquet"),
         ("b.parquet.gz", gzip.compress(parquet(["a"])), "b.parquet.gz: Parquet is compressed within"),
         ("b.txt.gz", b"nothing", "b.txt.gz: is cut short or damaged"),
