@@ -7,8 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polarbert.model import BertConfig, BertForSequenceClassification
-from polarbert.training.optimizer import MIX_RATE, learning_rate, make_optimizer, set_pace
+from polarbert.model import (
+    BertConfig,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
+from polarbert.model.heads import BertWithHead
+from polarbert.training.optimizer import MIX_RATE, TAGGING_RATE, learning_rate, make_optimizer, set_pace
 from polarbert.training.settings import TrainSettings
 from polarbert.training.transfer import TransferSettings
 
@@ -85,6 +91,31 @@ def test_the_rate_falls_layer_by_layer(model: BertForSequenceClassification) -> 
         else:
             assert scale == (0.5 if name.startswith("bert.layers.0.") else 1.0)
     assert scales["classifier.weight"] == scales["bert.pooler.dense.weight"] == scales["bert.layers.1.output.bias"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [(BertForSequenceClassification, 1), (BertForTokenClassification, TAGGING_RATE), (BertForQuestionAnswering, 1)],
+)
+def test_the_output_layer_has_its_own_rate_which_is_higher_for_tags(kind: type[BertWithHead], rate: float) -> None:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 32}
+    model = kind(BertConfig.tiny(**sizes), ["start", "end"])
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    wanted_by = (
+        (TransferSettings(head_rate=7), 7),
+        (TransferSettings(frozen=True), 1),
+        (TransferSettings(), rate),
+        (None, rate),
+    )
+    for transfer, wanted in wanted_by:
+        groups = make_optimizer(model, TrainSettings(), transfer).param_groups
+        scales = {names[parameter]: group["scale"] for group in groups for parameter in group["params"]}
+        assert scales.keys() == set(names.values())
+        heads = {name: scale for name, scale in scales.items() if name.startswith(kind.head_name)}
+        assert set(heads.values()) == {wanted}
+        assert len(heads) == 2
+        assert {scale for name, scale in scales.items() if name not in heads} == {1}
 
 
 def test_layers_join_in_from_the_last_to_the_embeddings(model: BertForSequenceClassification) -> None:

@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from polarbert.model import BertForTokenClassification
 from polarbert.training.settings import TrainSettings
 from polarbert.training.transfer import TransferSettings
 
 MIX_RATE = 100.0  # the weights of a layer mix are single numbers that start at 0: at an encoder's rate they stay there
+TAGGING_RATE = 10.0  # of a layer that tags words: docs/decisions/0012-fast-output-layer.md
 
 _LAYER = re.compile(r"(?:^|\.)bert\.layers\.(\d+)\.")
 _EMBEDDINGS = re.compile(r"(?:^|\.)bert\.embeddings\.")
+_HEAD = re.compile(r"(?:^|\.)(?:classifier|qa_outputs)\.")
 _MIX = re.compile(r"(?:^|\.)bert\.mix\.sc(?:ores|ale)$")
 _FULL = (1.0, 0.0)  # the pace of a parameter that nothing holds back
 
@@ -31,15 +34,15 @@ def make_optimizer(
     Args:
         model: a network; what of it does not require gradients is left out.
         settings: rate and decay.
-        transfer: rates by layer (Howard and Ruder 2018, section 3.2) and gradual unfreezing (section 3.3); None for one
-            rate from the first step on.
+        transfer: rates of the output layer and by layer (Howard and Ruder 2018, section 3.2), and gradual unfreezing
+            (section 3.3); None for its defaults.
     """
     transfer = transfer or TransferSettings()
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    layers = _count_layers(name for name, _ in model.named_parameters())
+    layers, head = _count_layers(name for name, _ in model.named_parameters()), _head_rate(model, transfer)
     paces: dict[tuple[float, float], list[nn.Parameter]] = {_FULL: []}
     for name, parameter in named:
-        paces.setdefault(_pace(name, layers, transfer), []).append(parameter)
+        paces.setdefault(_pace(name, layers, head, transfer), []).append(parameter)
     groups: list[dict[str, Any]] = []
     for scale, start in sorted(paces, key=lambda pace: (pace != _FULL, pace)):  # the first one's rate is the one shown
         parameters = paces[scale, start]
@@ -56,10 +59,19 @@ def _count_layers(names: Iterable[str]) -> int:
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
-def _pace(name: str, layers: int, transfer: TransferSettings) -> tuple[float, float]:
+def _head_rate(model: nn.Module, transfer: TransferSettings) -> float:
+    if transfer.frozen:
+        return 1.0
+    tags = any(isinstance(part, BertForTokenClassification) for part in model.modules())
+    return transfer.head_rate or (TAGGING_RATE if tags else 1.0)
+
+
+def _pace(name: str, layers: int, head: float, transfer: TransferSettings) -> tuple[float, float]:
     """The scale and the start of a parameter, by where it stands."""
     if _MIX.search(name):
         return MIX_RATE, 0.0
+    if _HEAD.search(name):
+        return head, 0.0
     below = _below_output(name, layers)
     scale = transfer.layer_decay ** max(0, below - 1)  # the last layer has the full rate, as the output layer does
     return scale, transfer.unfreeze * below / (layers + 1)

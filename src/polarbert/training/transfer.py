@@ -19,7 +19,7 @@ WITH_TEACHER = ("teacher_weight", "temperature", "hidden_weight")
 
 @dataclass(frozen=True)
 class TransferSettings:
-    """How a base becomes a model of one's own; the defaults train all of it at one rate (BERT, section 3.2).
+    """How a base becomes a model of one's own; the defaults train all of it (BERT, section 3.2).
 
     Args:
         frozen: leave embeddings and layers as they are, without dropout, and train the pooler and the output layer
@@ -31,6 +31,9 @@ class TransferSettings:
         layer_count: how many layers that are; the embeddings count as one. Of no meaning with "last".
         keep_layers: start from so many of the base's layers, evenly spaced, the last one among them (Sanh et al. 2019,
             section 3); 0 for all.
+        head_rate: by which the rate of the output layer is multiplied; None for 10 where words are tagged, 1 elsewhere.
+            It is new, while all below was trained before (Devlin et al. 2019, section 3.2): of tags that few words
+            have, it would learn nothing in the few hundred steps that small data give. Over a frozen encoder it is 1.
         layer_decay: the rate of each layer is that of the layer above it times this, the embeddings' the least (Howard
             and Ruder 2018, section 3.2, take 1/2.6); 1 for the same rate everywhere.
         unfreeze: share of the run over which layers join in, the last one first and the embeddings last; the pooler and
@@ -58,6 +61,7 @@ class TransferSettings:
     layers: str = "last"
     layer_count: int = 4
     keep_layers: int = 0
+    head_rate: float | None = None
     layer_decay: float = 1.0
     unfreeze: float = 0.0
     auxiliary_lm: float = 0.0
@@ -73,6 +77,8 @@ class TransferSettings:
             raise _error(f"layer_count must be 1 or more, not {self.layer_count!r}")
         if self.keep_layers < 0:
             raise _error(f"keep_layers must be 0 (all) or more, not {self.keep_layers!r}")
+        if self.head_rate is not None and not 0 < self.head_rate < math.inf:
+            raise _error(f"head_rate must be above 0 and finite, not {self.head_rate!r}")
         if not 0 < self.layer_decay <= 1:
             raise _error(f"layer_decay must be above 0 and at most 1, not {self.layer_decay!r}")
         if not 0 <= self.unfreeze < 1:
@@ -90,7 +96,7 @@ class TransferSettings:
         """A setting that another one leaves without effect is a mistake that nobody would see."""
         changed = self.to_dict()
         if self.frozen:
-            for name in ("layer_decay", "unfreeze", "auxiliary_lm", "hidden_weight"):
+            for name in ("head_rate", "layer_decay", "unfreeze", "auxiliary_lm", "hidden_weight"):
                 if name in changed:
                     raise _error(f"frozen leaves the layers as they are, and {name} is about how they learn; drop one")
         if self.teacher is None:
