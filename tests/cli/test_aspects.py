@@ -284,6 +284,10 @@ def test_evaluate_judges_each_aspect_by_itself(judge: Path, tmp_path: Path, comm
             ["score", "unseen.csv", "-o", "x.csv", "--aspect-column", "aspect", "--pair-column", "text", "-m", "judge"],
             "--pair-column is 'text', and the model reads single texts; leave it out",
         ),
+        (
+            ["score", "unseen.csv", "-o", "x.csv", "--aspect-column", "text", "-m", "judge"],
+            "--aspect-column and --text-column are both 'text'",
+        ),
         (["evaluate", "judge", "unseen.csv", "--aspect-column", "aspct"], "Name another with --aspect-column"),
         (
             ["evaluate", "judge", "unseen.csv", "--aspect-column", "aspect", "--pair-column", "text"],

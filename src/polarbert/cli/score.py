@@ -98,6 +98,10 @@ def score(
         name = input_name(table)
         check_aspects(bundle, "--aspect-column", [] if aspect_column is None else [aspect_column])
         text_column, second = input_columns(bundle.task, bundle.reads_pairs, text_column, pair_column)
+        if aspect_column == text_column:
+            raise UsageError(
+                f"--aspect-column and --text-column are both {text_column!r}; name the column with the aspects"
+            )
         second = aspect_column or second
         option = "--pair-column" if aspect_column is None else "--aspect-column"
         with naming_options({second or "": option, text_column: "--text-column"}):

@@ -357,6 +357,11 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     yield f"- It knows texts like those in {facts.data}. On others expect lower figures, and too much confidence."
     yield "- A text of another kind or language gets an answer too, often a confident and wrong one."
     yield "- The labels are those people gave; where they contradict each other, no model can be right each time."
+    if facts.bundle.task == "sentiment":
+        yield (
+            "- How it behaves on negation, bare facts, typos, names and groups of people is not in this card: "
+            "`polarbert evaluate THIS_DIRECTORY --behaviour` tells it."
+        )
     yield "- It was not tested for equal treatment of groups of people. Do not decide about persons with it."
 
 
