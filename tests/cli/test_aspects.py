@@ -267,7 +267,7 @@ def test_evaluate_judges_each_aspect_by_itself(judge: Path, tmp_path: Path, comm
     ("arguments", "said"),
     [
         (["predict", "x", "--aspect", "app", "-m", "PLAIN"], "--aspect: PLAIN is a model for sentiment that was not"),
-        (["explain", "x", "--aspect", "app", "-m", "PLAIN"], "leave it out, or take the embedded model"),
+        (["explain", "x", "--aspect", "app", "-m", "PLAIN"], "leave it out, or take one that was, as"),
         (["score", "unseen.csv", "-o", "x.csv", "--aspect-column", "aspect", "-m", "PLAIN"], "not trained on aspects"),
         (["evaluate", "PLAIN", "unseen.csv", "--aspect-column", "aspect"], "--aspect-column: PLAIN is a model"),
         (["predict", "x", "--aspect", "", "-m", "judge"], "--aspect: is blank; name what to judge, as battery"),

@@ -127,6 +127,22 @@ def test_a_page_marks_the_strongest_words_most(model: SentimentModel) -> None:
     assert "<title>a &lt; b</title>" in page
 
 
+def test_a_bad_line_of_stdin_keeps_the_page_of_those_before(
+    command: Command, options: list[str], tmp_path: Path
+) -> None:
+    page = tmp_path / "why.html"
+    ended = command("explain", "--html", page, *options, stdin=b"so great\n" * 300 + b"caf\xe9\n")
+    assert (ended.code, "not UTF-8" in ended.err) == (1, True)
+    assert "so great" in Page(page.read_text("utf-8")).text
+
+
+def test_no_text_makes_no_page(command: Command, options: list[str], tmp_path: Path) -> None:
+    ended = command("explain", "--html", tmp_path / "why.html", *options, stdin=b"")
+    assert (ended.code, ended.out) == (2, "")
+    assert "stdin holds no text" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_page_that_is_there_stays_unless_asked(command: Command, options: list[str], tmp_path: Path) -> None:
     page = tmp_path / "why.html"
     page.write_text("mine")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polarbert.data import csv_table
+from polarbert.data.csv_table import MAX_FIELD
 from polarbert.data.tables import MAX_TEXT_BYTES, Row, open_table, table_format
 from polarbert.errors import DataError, UsageError
 
@@ -119,6 +120,14 @@ def test_the_added_columns_are_read_back() -> None:
     table = open_table(io.BytesIO(data), "in", "csv", "text", ADDED)
     written = table.header(ADDED) + b"".join(table.line(row, ANSWER) for row in table.rows())
     assert list(table.read_back(io.BytesIO(written), ADDED)) == [dict(zip(ADDED, IN_CSV, strict=True))] * 3
+
+
+def test_a_written_cell_longer_than_any_input_cell_is_read_back_and_inputs_keep_their_limit() -> None:
+    table = open_table(io.BytesIO(b"text\na\n"), "in", "csv", "text", ("sentences",))
+    long = "x" * (MAX_FIELD + 1)
+    written = table.header(("sentences",)) + b'a,"' + long.encode() + b'"\n'
+    assert [row["sentences"] == long for row in table.read_back(io.BytesIO(written), ("sentences",))] == [True]
+    assert csv.field_size_limit() == MAX_FIELD
 
 
 JSON_VALUES = st.recursive(

@@ -153,6 +153,29 @@ def test_a_long_text_costs_little_more_than_reading_it(spied: tuple[SentimentMod
     assert {sentence.by_words for sentence in found.sentences} == {True, False}
 
 
+@pytest.mark.parametrize("words", [5, 60, 300])
+def test_a_second_text_is_counted_in_the_cost(bundle_dir: Path, monkeypatch: Any, words: int) -> None:
+    model = as_task(bundle_dir, "pair")
+    assert isinstance(model, TextClassifier)
+    sizes: list[int] = []
+    ask = model.text_logits
+
+    def counted(windows: Sequence[Window]) -> NDArray[np.float32]:
+        sizes.append(sum(len(window.ids) for window in windows))
+        return ask(windows)
+
+    monkeypatch.setattr(model, "text_logits", counted)
+    second = " ".join(["bad"] * words)
+    for text in (SHORT, LONG, "Good. " * 3000):
+        sizes.clear()
+        model.predict([text], [second])
+        once = sum(sizes)
+        sizes.clear()
+        found = model.explain(text, pair=second)
+        assert sum(sizes) <= 13 * once + 24_000 + 300 * words
+        assert found.sentences == () or any(sentence.by_words for sentence in found.sentences)
+
+
 def test_a_word_of_control_characters_weighs_nothing(model: SentimentModel) -> None:
     control, great = model.explain("\x07 great").words
     assert control.weight == 0 < great.weight
@@ -165,6 +188,8 @@ def test_what_cannot_be_explained_is_refused(model: SentimentModel) -> None:
         model.explain(["so great"])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="not valid text"):
         model.explain("half \ud83d emoji")
+    with pytest.raises(UsageError, match="of 1,000,002 characters is too long to explain; 1,000,000 are the most"):
+        model.explain("good " * 200_000 + "so")
     with pytest.raises(UsageError, match="judges whole texts only"):
         model.explain("so great", aspect="battery")
 

@@ -83,14 +83,18 @@ def explain(
     seconds = second_texts(bundle, len(texts or ()), pair or [], None)
     predictor = load_predictor(bundle, threads, engine, device, min_confidence)
     kept: list[Explanation] = []
-    for block in [texts] if texts else stdin_blocks():
-        for text, other in zip_longest(*paired(block, seconds, aspects)):
-            found = _explanation(predictor, bundle, text, other, label)
-            emit(_json(found) if as_json else explanation_lines(found, uses_colour()))
-            kept += [] if html is None else [found]
-    if html is not None:
-        write_explanations(kept, html)
-        note(f"{html}: open it in a browser; it needs no network", quiet)
+    try:
+        for block in [texts] if texts else stdin_blocks():
+            for text, other in zip_longest(*paired(block, seconds, aspects)):
+                found = _explanation(predictor, bundle, text, other, label)
+                emit(_json(found) if as_json else explanation_lines(found, uses_colour()))
+                kept += [] if html is None else [found]
+    finally:  # a line that cannot be read does not cost what was explained before it
+        if html is not None and kept:
+            write_explanations(kept, html)
+            note(f"{html}: open it in a browser; it needs no network", quiet)
+    if html is not None and not kept:
+        raise UsageError(f"--html {html}: stdin holds no text, so there is nothing to show; no page was written")
 
 
 def _explanation(predictor: Any, bundle: Bundle, text: str, other: str | None, label: str | None) -> Explanation:

@@ -89,7 +89,7 @@ def check_aspects(bundle: Bundle, option: str, asked: Sequence[str]) -> None:
     if asked and not bundle.judges_aspects:
         raise UsageError(
             f"{option}: {bundle.path} is a model for {bundle.task} that was not trained on aspects; leave it out, or "
-            "take the embedded model"
+            "take one that was, as `polarbert train --aspect-column` makes it"
         )
     if any(not aspect.strip() for aspect in asked):
         what = "the column with the aspects" if option == "--aspect-column" else "what to judge, as battery"

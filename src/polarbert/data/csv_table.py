@@ -13,6 +13,7 @@ from polarbert.data.rows import MAX_TEXT_BYTES, Assemble, Row, find_column, refu
 from polarbert.errors import DataError
 
 MAX_FIELD = 1 << 25  # characters; a cell beyond this is not a cell but a quotation mark never closed
+_NO_LIMIT = (1 << 31) - 1  # a C long on every platform
 _DELIMITERS = ",\t;|"
 _CELL_SIZE = 64  # about what an empty cell takes
 
@@ -131,7 +132,7 @@ class CsvTable:
     def read_back(self, output: BinaryIO, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """The added columns of each row of an output, as text."""
         output.seek(len(self._source.encoding.mark))
-        rows = csv.reader(self._source.encoding.open(output), delimiter=self._delimiter)
+        rows = _without_limit(csv.reader(self._source.encoding.open(output), delimiter=self._delimiter))
         next(rows, None)
         width = len(self.columns)
         for cells in rows:
@@ -146,6 +147,19 @@ class CsvTable:
         csv.writer(out, delimiter=self._delimiter, lineterminator="\r\n").writerow(cells)
         # Cells with either mark of a line's end are quoted only where the writer's own end has both.
         return self._source.encoding.encode(out.getvalue().removesuffix("\r\n") + self._newline)
+
+
+def _without_limit(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Rows that we wrote: a cell with the verdicts of many sentences is longer than any cell of an input may be."""
+    while True:
+        csv.field_size_limit(_NO_LIMIT)
+        try:
+            cells = next(rows, None)
+        finally:
+            csv.field_size_limit(MAX_FIELD)  # the limit is one for the whole process, and inputs need it
+        if cells is None:
+            return
+        yield cells
 
 
 class _Lines:

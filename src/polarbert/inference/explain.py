@@ -39,7 +39,8 @@ Floats = NDArray[np.float64]
 
 # What bounds the cost. Pieces are those the network reads in all, [CLS] and [SEP] included.
 MOST_WORDS = 40  # weighed one by one
-MOST_PIECES = 4000  # read to weigh the words of a text, or of all the sentences that are opened
+MOST_PIECES = 4000  # of the text, read to weigh its words, or those of all the sentences that are opened
+MOST_CHARACTERS = 1_000_000  # of a text; a longer one is a file that somebody took for a text
 WORDS_AROUND, SENTENCES_AROUND = 2, 1  # on each side: the phrase of a word, and of a sentence
 LEAST_PROBABILITY = 10.0**-DECIMALS  # and one less this: log-odds stay finite, and follow from what is given out
 
@@ -84,6 +85,8 @@ class Readings:
 
     Attributes:
         count: texts read so far.
+        space: pieces of the text that one reading has room for.
+        behind: pieces that stand behind those of the text in each reading: the second text and its [SEP].
     """
 
     def __init__(self, predictor: TextPredictor[Any], text: str, second: str | None) -> None:
@@ -93,7 +96,8 @@ class Readings:
         self._cut = predictor.read(self._asked)
         window = self._cut.windows[0]
         self._second = None if window.second_at is None else window.ids[window.second_at : -1]
-        self.space = predictor.bundle.window - 2 - (0 if self._second is None else len(self._second) + 1)
+        self.behind = 0 if self._second is None else len(self._second) + 1
+        self.space = predictor.bundle.window - 2 - self.behind
 
     def answer(self, readings: Sequence[Ids]) -> tuple[Any, Floats]:
         """The answer about the text, and (readings, labels) what the network says of each, in one batched call."""
@@ -146,7 +150,8 @@ def explain_text(
     """Weigh the words of a text.
 
     A text of up to `MOST_WORDS` words takes one batched call. A longer one takes two, for which the network reads at
-    most five times the text, and 24,000 pieces besides.
+    most five times the text, and 24,000 pieces besides. A second text stands behind each reading: with one it is at
+    most thirteen times the text, and 300 times the second text besides.
 
     Args:
         predictor: a model that has one answer a text.
@@ -155,13 +160,18 @@ def explain_text(
         label: the class to explain; the answer unless given.
 
     Raises:
-        UsageError: when the model has no such label.
+        UsageError: when the model has no such label, or the text is longer than `MOST_CHARACTERS`.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise UsageError(
+            f"a text of {len(text):,} characters is too long to explain; {MOST_CHARACTERS:,} are the most. "
+            "Explain a part of it"
+        )
     if label is not None and label not in predictor.labels:
         raise UsageError(f"there is no label {label!r}; the labels of this model are {', '.join(predictor.labels)}")
     readings = Readings(predictor, text, second)
     units = units_of(text, predictor.tokenizer.encode([text], offsets=True)[0])
-    if len(units) <= MOST_WORDS and _cost([unit.ids for unit in units]) <= MOST_PIECES:
+    if len(units) <= MOST_WORDS and _cost(units, readings.behind) <= _most(readings.behind):
         return _Explaining(predictor, readings, text, second, label).by_words(units)
     return _Explaining(predictor, readings, text, second, label).by_sentences(units)
 
@@ -194,6 +204,7 @@ class _Explaining:
             scales = Scales([part.ids for part in parts], SENTENCES_AROUND)
             answer, said = self.readings.answer(scales.readings)
         else:
+            parts = packed(parts, self.readings.behind // 4)
             sections = packed(parts, self.readings.space)
             answer, said = self.readings.answer([[], *(part.ids for part in [*sections, *parts])])
         explained = self._explained(answer)
@@ -203,7 +214,7 @@ class _Explaining:
             weights = settle(scales.weights(explained.values(said)), total)
         else:
             weights = _in_sections(explained, said, sections, parts, total)
-        opened = _opened(units, parts, weights)
+        opened = _opened(units, parts, weights, self.readings.behind)
         of_words = self._words(explained, units, parts, weights, opened)
         sentences = tuple(
             SentenceWeight(self.text[start:end], start, end, round(float(weight), DECIMALS), number in opened)
@@ -319,13 +330,13 @@ def _in_sections(
     return np.concatenate([settle(alone[owners == n], weight) for n, weight in enumerate(of_sections)])
 
 
-def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats) -> set[int]:
-    """Numbers of the parts whose words are weighed: by weight, as many as `MOST_PIECES` allow."""
+def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats, behind: int) -> set[int]:
+    """Numbers of the parts whose words are weighed: by weight, as many as `_most` allows."""
     opened: set[int] = set()
-    left = MOST_PIECES
+    left = _most(behind)
     for number in np.argsort(-np.abs(weights), kind="stable").tolist():
         part = parts[number]
-        cost = _cost([unit.ids for unit in units[part.first : part.behind]])
+        cost = _cost(units[part.first : part.behind], behind)
         if cost > left:
             break
         opened.add(number)
@@ -333,8 +344,13 @@ def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats) -> se
     return opened
 
 
-def _cost(units: Sequence[Ids]) -> int:
-    """About how many pieces are read to weigh units."""
-    pieces = sum(map(len, units))
+def _most(behind: int) -> int:
+    """Pieces that may be read to weigh words, so that `behind` pieces leave as many words as a text alone has."""
+    return MOST_PIECES + 4 * MOST_WORDS * behind
+
+
+def _cost(units: Sequence[Unit], behind: int) -> int:
+    """About how many pieces are read to weigh units: each takes four readings, with [CLS], [SEP] and what is behind."""
+    pieces = sum(len(unit.ids) for unit in units)
     near = 2 * WORDS_AROUND + 1
-    return len(units) * (pieces + 8) + 2 * near * pieces
+    return len(units) * (pieces + 4 * (2 + behind)) + 2 * near * pieces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ class _Scoring:
                     known = {self._asked(row): self.columns.read(w) for row, w in zip(block, written, strict=False)}
                     self.memory.learn({asked: cells for asked, cells in known.items() if asked and cells is not None})
                     done += len(block)
-        except (ValueError, LookupError, TypeError, StopIteration) as error:
+        except (ValueError, LookupError, TypeError, StopIteration, csv.Error) as error:
             raise DataError(
                 "the rows of the unfinished output are not those of this input; start anew with --overwrite"
             ) from error
