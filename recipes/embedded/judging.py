@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import polarbert
-from data import LABELS, NEGATIVE, POSITIVE, LabelledText
+from data import LABELS, NEGATIVE, NEUTRAL, POSITIVE, LabelledText
 from polarbert.calibration import (
     Calibration,
     CalibrationFigures,
@@ -24,7 +24,7 @@ from polarbert.calibration import (
 )
 from polarbert.data.splits import normalised
 from polarbert.inference.behaviour_evaluation import evaluate_behaviour
-from polarbert.metrics import Estimate, Tally, confusion
+from polarbert.metrics import RESAMPLES, Estimate, Tally, confusion
 
 THREE_CLASS = ("playstore", "tweets", "sst5", "clothing")
 FOLDS = 5
@@ -95,17 +95,30 @@ def part_figures(answered: Answered) -> dict[str, Any]:
     return {"texts": len(answered.rows), "classes": len(answered.rows[0].choices or LABELS), **found}
 
 
-def conflict_figures(answers: Mapping[str, Answered]) -> dict[str, Any]:
-    """Accuracy where one text praises one aspect and blames another: one verdict a text would get half of them."""
-    right: list[bool] = []
+def conflict_figures(answers: Mapping[str, Answered], seed: int = 0) -> dict[str, Any]:
+    """Praise and blame of single aspects, in texts that have both.
+
+    Returns:
+        Texts and pairs, the accuracy with its 95% interval (texts are resampled, since the pairs of one go together),
+        and what the best answer that is the same for all pairs would reach.
+    """
+    truth: dict[str, list[int]] = defaultdict(list)
+    right: dict[str, list[bool]] = defaultdict(list)
     for answered in answers.values():
-        verdicts: dict[str, set[int]] = defaultdict(set)
-        for row in answered.rows:
-            verdicts[row.text].add(row.label)
         for row, guess in zip(answered.rows, answered.guess, strict=True):
-            if {NEGATIVE, POSITIVE} <= verdicts[row.text]:
-                right.append(bool(row.label == guess))
-    return {"pairs": len(right), "accuracy": _interval(Estimate.share(sum(right), len(right)))}
+            if row.label != NEUTRAL:
+                truth[row.text].append(row.label)
+                right[row.text].append(bool(row.label == guess))
+    torn = [text for text, labels in truth.items() if len(set(labels)) > 1]
+    hits, pairs = np.array([sum(right[text]) for text in torn]), np.array([len(right[text]) for text in torn])
+    drawn = np.random.default_rng(seed).integers(0, len(torn), (RESAMPLES, len(torn)))
+    labels = [label for text in torn for label in truth[text]]
+    return {
+        "texts": len(torn),
+        "pairs": len(labels),
+        "accuracy": _interval(Estimate.bootstrap(hits.sum() / pairs.sum(), hits[drawn].sum(1) / pairs[drawn].sum(1))),
+        "one_answer": round(max(map(labels.count, (NEGATIVE, POSITIVE))) / len(labels), 4),
+    }
 
 
 def calibration(answers: Mapping[str, Answered], others: Mapping[str, Answered], chosen: Calibration) -> dict[str, Any]:
@@ -200,9 +213,13 @@ def behaviour_figures(bundle: Path) -> dict[str, Any]:
     return {"digest": found.digest, "cases": found.cases, "failed": found.failed, **kept, "results": results}
 
 
-def _error(found: CalibrationFigures) -> list[float]:
-    """As measured, and the interval of what is left without chance."""
-    return [round(found.ece, 4), round(found.corrected.low, 4), round(found.corrected.high, 4)]
+def _error(found: CalibrationFigures) -> dict[str, Any]:
+    """As measured, what chance alone would make, and what is left without chance, with its interval."""
+    return {
+        "measured": round(found.ece, 4),
+        "by_chance": round(found.by_chance, 4),
+        "corrected": _interval(found.corrected),
+    }
 
 
 def _interval(estimate: Estimate) -> list[float]:

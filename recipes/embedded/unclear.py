@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from polarbert.behaviour import vocabulary
+
 WORDS = Path(__file__).with_name("unclear.toml")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -21,6 +23,8 @@ _MARKS = (".", "", "!", "?", "...", ",")
 
 def make_unclear(count: int, seed: int) -> list[str]:
     """Different texts, the same ones on every machine; two of three are of other languages.
+
+    Strings of letters that the behaviour suite has too are left out.
 
     Args:
         count: how many.
@@ -32,9 +36,13 @@ def make_unclear(count: int, seed: int) -> list[str]:
     """
     languages = [words.split() for words in tomllib.loads(WORDS.read_text("utf-8")).values()]
     random = Random(f"unclear {seed}")  # noqa: S311 - a draw that can be repeated
+    theirs = {entry.lower() for lexicon in vocabulary() for entry in lexicon.entries}
     made: dict[str, None] = {}
     while len(made) < count:
-        words = _gibberish(random) if len(made) % 3 == 0 else _foreign(random, _one(random, languages))
+        gibberish = len(made) % 3 == 0
+        words = _gibberish(random) if gibberish else _foreign(random, _one(random, languages))
+        if gibberish and not theirs.isdisjoint(words):
+            continue
         text = " ".join(words) + _one(random, _MARKS)
         made[text.capitalize() if random.random() < 0.3 else text] = None
     return list(made)
