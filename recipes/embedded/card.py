@@ -205,7 +205,8 @@ def _cost(runs: Figures) -> str:
         summary, environment, settings = run["summary"], run["environment"], run["settings"]
         lines.append(
             f"- {name.capitalize()} run: {summary['tokens']:,} word pieces in {summary['steps']:,} steps "
-            f"({settings['epochs']:g} passes, batches of {settings['batch_tokens']:,} pieces, peak rate {settings['learning_rate']:g}): "
+            f"({settings['epochs']:g} passes, batches of {settings['batch_tokens']:,} pieces, "
+            f"peak rate {settings['learning_rate']:g}): "
             f"{summary['seconds'] / 60:.0f} minutes on {environment['threads']} thread(s) of an "
             f"{environment['processor']}, PyTorch {environment['torch']}."
         )
