@@ -116,6 +116,36 @@ def test_a_text_without_words_is_defined_and_unsure(embedded: SentimentModel, te
     assert answer.unsure
 
 
+@pytest.mark.parametrize(
+    ("text", "praised", "blamed"),
+    [
+        ("The soup was wonderful, but the waiter was rude.", "soup", "waiter"),
+        ("Terrible battery, great screen.", "screen", "battery"),
+        ("The keyboard is a joy to type on. The fan is loud and annoying.", "keyboard", "fan"),
+        ("Lovely room, awful breakfast.", "room", "breakfast"),
+    ],
+)
+def test_opposite_verdicts_on_two_aspects_come_out_so(
+    embedded: SentimentModel, text: str, praised: str, blamed: str
+) -> None:
+    good, bad, none = embedded.predict([text] * 3, aspects=[praised, blamed, None])
+    assert (good.label, bad.label) == ("positive", "negative")
+    assert (good.aspect, bad.aspect, none.aspect) == (praised, blamed, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "qweoiu zxcmn fjghdk",
+        "Der Zug kommt um neun Uhr an, und wir warten am Bahnhof.",
+        "Wczoraj kupiliśmy chleb i mleko w sklepie za rogiem.",
+        "Este libro cuenta la historia de una familia del norte.",
+    ],
+)
+def test_what_it_cannot_read_is_unsure(embedded: SentimentModel, text: str) -> None:
+    assert embedded.predict([text])[0].unsure
+
+
 def test_an_emoji_changes_the_answer(embedded: SentimentModel) -> None:
     plain, glad, cross = embedded.predict(
         ["The parcel came today", "The parcel came today 😍", "The parcel came today 😡"]

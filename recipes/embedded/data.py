@@ -37,19 +37,17 @@ IMDB_ROWS = 8_000
 ASPECT_SETS = {"restaurants": "absa_restaurants", "laptops": "absa_laptops", "persons": "absa_twitter_acl14"}
 RATED_SETS = {"posts": "tweets", "products": "amazonReviewSnippets", "news": "nytEditorialSnippets"}
 UNMENTIONED = 1_500  # pairs of a text and an aspect that is not in it
-GENERATED, GENERATED_ASPECTS, UNCLEAR = 50_000, 10_000, 3_000
-# Of phenomena that texts of the first try taught too little.
-WEIGHTS = {"denied-praise": 4.0, "denied-blame": 4.0, "late-denial": 3.0, "far-denial": 4.0, "double-denial": 4.0}
-SECOND_IMDB, SECOND_CLOTHING = 5_000, 10_000
-ORNAMENTED, RESPELLED = 0.10, 0.08  # shares of whole texts
-# Of phenomena that texts of the second run taught too little, beside those.
-THIRD_WEIGHTS = WEIGHTS | {
+GENERATED, GENERATED_ASPECTS, UNCLEAR = 70_000, 10_000, 3_000
+# Of phenomena that texts of earlier tries taught too little.
+WEIGHTS = {
+    **dict.fromkeys(("denied-praise", "denied-blame", "far-denial", "double-denial"), 4.0),
+    "late-denial": 3.0,
     **dict.fromkeys(("then-and-now", "asked-and-answered", "better-and-worse", "if-and-would"), 2.5),
     **dict.fromkeys(("set-phrases", "faces", "sober-words", "bare-questions"), 2.0),
 }
-THIRD_GENERATED = 70_000
-# What the third run hears again of whole texts, so that it forgets nothing.
-REHEARSED = {"playstore": 8_000, "tweets": 15_000, "sst2": 10_000, "sst5": 8_000, "imdb": 1_500, "clothing": 4_000}
+SECOND_IMDB, SECOND_CLOTHING = 4_000, 8_000  # others for each seed
+ASPECT_PASSES, RATED_PASSES = 3, 2  # in one run: these parts are small, and new to it
+ORNAMENTED, RESPELLED = 0.10, 0.08  # shares of whole texts
 LIKELY = (1 / 3, 1 / 3, 1 / 3)  # of texts that nobody can judge
 # One person's rating lies about the mean of all with this deviation; within the bound it says neither good nor bad.
 RATING_SPREAD, NEUTRAL_BOUND = 0.8, 1.0
@@ -134,40 +132,34 @@ def train_parts() -> dict[str, list[LabelledText]]:
     return without(parts, dev_parts())
 
 
-def second_parts() -> dict[str, list[LabelledText]]:
-    """What the second run learns from: the same with other film reviews, and what the first one could not learn."""
+def second_parts(seed: int) -> dict[str, list[LabelledText]]:
+    """What a second run learns from: the same with other film reviews, and what the first one could not learn.
+
+    Args:
+        seed: of the texts that are drawn and generated; each run has others.
+    """
+    random = Random(seed)  # noqa: S311 - a draw that can be repeated
     aspects = {name: [row for row in read_aspects(name) if not is_dev(row.text)] for name in ASPECT_SETS}
     before = train_parts()
+    others = sample(read("imdb/train", binary=True), len(read("imdb/train")))[IMDB_ROWS:]
     parts = before | {
-        "clothing": sample(before["clothing"], SECOND_CLOTHING),
-        "imdb": sample(read("imdb/train", binary=True), IMDB_ROWS + SECOND_IMDB)[IMDB_ROWS:],
+        "clothing": random.sample(before["clothing"], SECOND_CLOTHING),
+        "imdb": random.sample(others, SECOND_IMDB),
         "rated": [row for file in RATED_SETS.values() for row in read_rated(file) if not is_dev(row.text)],
         **aspects,
         "agreed": [row for name in ("restaurants", "laptops") for row in agreed(aspects[name])],
         "unmentioned": list(unmentioned(aspects["restaurants"], aspects["laptops"])),
-        "generated": from_generated(generated.generate(GENERATED, seed=1, weights=WEIGHTS)),
-        "generated aspects": from_generated(generated.generate_aspects(GENERATED_ASPECTS, seed=1)),
+        "generated": from_generated(generated.generate(GENERATED, seed=seed, weights=WEIGHTS)),
+        "generated aspects": from_generated(generated.generate_aspects(GENERATED_ASPECTS, seed=seed)),
     }
     dev = dev_parts() | {f"aspects/{name}": rows for name, rows in (aspect_dev_parts() | rated_dev_parts()).items()}
-    unclear = [LabelledText(text, NEUTRAL, shares=LIKELY) for text in make_unclear(UNCLEAR, seed=1)]
-    return varied(without(parts, dev)) | {"unclear": unclear}
+    unclear = [LabelledText(text, NEUTRAL, shares=LIKELY) for text in make_unclear(UNCLEAR, seed=seed)]
+    return varied(without(parts, dev), seed) | {"unclear": unclear}
 
 
-def third_parts(seed: int) -> dict[str, list[LabelledText]]:
-    """What a third run learns from: what the second one learned, but other generated texts and a part of the rest."""
-    parts = second_parts()
-    made = {
-        "generated": from_generated(generated.generate(THIRD_GENERATED, seed=seed, weights=THIRD_WEIGHTS)),
-        "generated aspects": from_generated(generated.generate_aspects(GENERATED_ASPECTS, seed=seed)),
-        "unclear": [LabelledText(text, NEUTRAL, shares=LIKELY) for text in make_unclear(UNCLEAR, seed=seed)],
-    }
-    random = Random(seed)  # noqa: S311 - a draw that can be repeated
-    return parts | {name: random.sample(parts[name], count) for name, count in REHEARSED.items()} | made
-
-
-def varied(parts: Mapping[str, Sequence[LabelledText]]) -> dict[str, list[LabelledText]]:
+def varied(parts: Mapping[str, Sequence[LabelledText]], seed: int) -> dict[str, list[LabelledText]]:
     """Some whole texts with an address, handle or hashtag, some misspelt; what they say stays the same."""
-    random = Random("varied")  # noqa: S311 - a draw that can be repeated
+    random = Random(f"varied {seed}")  # noqa: S311 - a draw that can be repeated
     return {name: [row if row.aspect else _varied(row, random) for row in rows] for name, rows in parts.items()}
 
 

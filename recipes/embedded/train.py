@@ -1,7 +1,8 @@
-"""Step 1 of the embedded model: fine-tune the base in four runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
-    python recipes/embedded/train.py --only third-3    # the last two runs, third-3 and third-4, do not need each other
+    python recipes/embedded/train.py --only second-2    # the last runs, second-2 and second-3, need not each other
+    python recipes/embedded/train.py --first DIR        # take what the first run made from there
 
 Cost: see recipes/embedded/README.md.
 """
@@ -14,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 import base
 import data
@@ -30,12 +30,13 @@ RUNS = Path("runs/embedded")
 TRAIN_PIECES, DEV_PIECES = 160, 256
 IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of them
 THREADS = 2
-FIRST_RUN, SECOND_RUN, START, MODEL = "train", "second", "start", "model"
-THIRD_RUNS = {"third-3": 3, "third-4": 4}  # by name, their seeds
+FIRST_RUN, MODEL = "train", "model"
+SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
-SECOND = TrainSettings(epochs=1.0, batch_tokens=1536, learning_rate=6e-5, warmup_share=0.06, seed=2, evaluations=4)
-THIRD = TrainSettings(epochs=1.0, batch_tokens=1536, learning_rate=3e-5, warmup_share=0.06, evaluations=1)
+SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
 HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
+REHEARSED = ("playstore", "tweets", "sst5", "clothing")
+PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
 Parts = Mapping[str, Sequence[data.LabelledText]]
 
@@ -99,12 +100,10 @@ def softened(
 ) -> list[data.LabelledText]:
     """Rows whose classes are shared between their label and what the model says (Li and Hoiem 2016, section 3).
 
-    Those whose annotators had no neutral class stay as they are: shares are of all classes.
+    Their annotators could choose among all classes.
     """
-    if rows[0].choices is not None:
-        return list(rows)
     examples = to_examples(rows, tokenizer, TRAIN_PIECES)
-    task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, THIRD)
+    task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, SECOND)
     believed = torch.from_numpy(task.logits(model.eval(), examples)).softmax(-1)
     truth = torch.nn.functional.one_hot(torch.tensor([row.label for row in rows]), 3)
     shares = HARDNESS * truth + (1 - HARDNESS) * believed
@@ -121,24 +120,14 @@ def average(directories: Sequence[Path], target: Path) -> Path:
     return target
 
 
-def last_of(run: RunDirectory, target: Path) -> Path:
-    """Write the model as it was at the end of a run, which keeps only the best one as such."""
-    model = BertForSequenceClassification.from_pretrained(run.best)
-    state = load_file(run.checkpoint / "state.safetensors")
-    model.load_state_dict({name.removeprefix("model."): part for name, part in state.items() if name[:6] == "model."})
-    model.save_pretrained(target)
-    WordPieceTokenizer.from_directory(run.best).save(target)
-    return target
-
-
-def third(name: str, threads: int, resume: bool) -> None:
-    """From the mean of the first run's best and the second one's last model."""
-    seed, second = THIRD_RUNS[name], RunDirectory(RUNS / SECOND_RUN)
-    start = average([RUNS / FIRST_RUN / "best", last_of(second, RUNS / f"{name}-second")], RUNS / f"{name}-{START}")
-    model, tokenizer = BertForSequenceClassification.from_pretrained(start), WordPieceTokenizer.from_directory(start)
-    parts = data.third_parts(seed)
-    parts |= {name: softened(model, tokenizer, parts[name]) for name in data.REHEARSED}
-    settings = replace(THIRD, threads=threads, seed=seed)
+def second(name: str, first: Path, threads: int, resume: bool) -> None:
+    """From the first run's best model."""
+    seed = SECOND_RUNS[name]
+    model, tokenizer = BertForSequenceClassification.from_pretrained(first), WordPieceTokenizer.from_directory(first)
+    parts = data.second_parts(seed)
+    parts |= {part: softened(model, tokenizer, parts[part]) for part in REHEARSED}
+    parts |= {part: parts[part] * passes for part, passes in PASSES.items()}
+    settings = replace(SECOND, threads=threads, seed=seed)
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
@@ -147,26 +136,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
     parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--only", choices=THIRD_RUNS, help="one of the last runs, from the others' models")
+    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
+    parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
-        third(given.only, given.threads, given.resume)
+        second(given.only, first, given.threads, given.resume)
         return
-    start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
-    tokenizer = WordPieceTokenizer.from_directory(start)
-    if not (given.resume and is_done(RUNS / FIRST_RUN)):
-        first = Learning(FIRST_RUN, replace(FIRST, threads=given.threads), data.train_parts(), dev_parts())
+    if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
+        start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
+        tokenizer = WordPieceTokenizer.from_directory(start)
+        run = Learning(FIRST_RUN, replace(FIRST, threads=given.threads), data.train_parts(), dev_parts())
         torch.manual_seed(FIRST.seed)
-        first.start(BertForSequenceClassification.from_encoder(start, data.LABELS), tokenizer, given.resume)
-    if not (given.resume and is_done(RUNS / SECOND_RUN)):
-        dev = dev_parts() | data.aspect_dev_parts()
-        second = Learning(SECOND_RUN, replace(SECOND, threads=given.threads), data.second_parts(), dev)
-        second.start(BertForSequenceClassification.from_pretrained(RUNS / FIRST_RUN / "best"), tokenizer, given.resume)
-    for name in THIRD_RUNS:
+        run.start(BertForSequenceClassification.from_encoder(start, data.LABELS), tokenizer, given.resume)
+    for name in SECOND_RUNS:
         if not (given.resume and is_done(RUNS / name)):
-            third(name, given.threads, given.resume)
-    average([RUNS / name / "best" for name in THIRD_RUNS], RUNS / MODEL)
+            second(name, first, given.threads, given.resume)
+    average([RUNS / name / "best" for name in SECOND_RUNS], RUNS / MODEL)
 
 
 if __name__ == "__main__":
