@@ -56,16 +56,17 @@ SOURCES = {
 DATA = """
 ## What it learned from
 
-Texts cut to 160 word pieces (head and tail); no text of a dev part is in the training part. The second run went on from
-the first one's best model; two third ones, each with other generated texts and another draw of the rest, from the mean
-of both. The weights are the mean of the two.
+Texts cut to 160 word pieces (head and tail); no text of a dev part is in the training part. Two second runs, each with
+other generated texts and other film and clothing reviews, went on from the first one's best model. The weights are the
+mean of the two.
 
 {table}
 
 SST-2 and IMDb have no neutral class: their texts teach nothing about neutral, its logit is left out of their loss.
-Ratings by many people are learned as the shares of people who would choose each class. From the second run on every
-tenth whole text has an address, a handle or a hashtag that says nothing, and about one in twenty is misspelt. Reviews,
-posts and sentences that a third run heard again count half by their label and half by what the model said before.
+Ratings by many people are learned as the shares of people who would choose each class. In the second runs every tenth
+whole text has an address, a handle or a hashtag that says nothing, and about one in twenty is misspelt. Reviews, posts
+and sentences of three classes count half by their label and half by what the model said before. Collected texts with an
+aspect came three times, rated ones twice.
 """
 LIMITS = """
 ## Limits
