@@ -116,6 +116,17 @@ def test_what_is_exported_again_still_judges_aspects(judge: Path, tmp_path: Path
 # ---- predict and explain
 
 
+def test_aspects_of_judging_rows_alone_teach_nothing(
+    room: Path, small_base: Path, command: Command, tmp_path: Path
+) -> None:
+    whole = [(text, "", label) for text, aspect, label in spoken(120, 5) if not aspect]
+    write(tmp_path / "whole.csv", ["text", "aspect", "label"], whole)
+    asked = ["--aspect-column", "aspect", "--base", small_base, "--threads", "1", "--test", room / "unseen.csv"]
+    ended = command("train", tmp_path / "whole.csv", "-o", tmp_path / "new", *asked)
+    assert_refused(ended, 1, "no row to learn from has an aspect")
+    assert not (tmp_path / "new").exists()
+
+
 def test_every_text_is_asked_about_every_aspect(judge: Path, model: SentimentModel, command: Command) -> None:
     asked = ["--aspect", "app", "--aspect", UNMENTIONED, "-m", judge]
     texts = [text for text in (GREAT, AWFUL) for _ in range(2)]
@@ -282,7 +293,7 @@ def test_evaluate_judges_each_aspect_by_itself(judge: Path, tmp_path: Path, comm
         ),
         (
             ["score", "unseen.csv", "-o", "x.csv", "--aspect-column", "aspect", "--pair-column", "text", "-m", "judge"],
-            "--pair-column is 'text', and the model reads single texts; leave it out",
+            "--aspect-column and --pair-column both name the second texts; give one of them",
         ),
         (
             ["score", "unseen.csv", "-o", "x.csv", "--aspect-column", "text", "-m", "judge"],
@@ -294,7 +305,10 @@ def test_evaluate_judges_each_aspect_by_itself(judge: Path, tmp_path: Path, comm
             "--aspect-column and --pair-column both name the second texts; give one of them",
         ),
         (["evaluate", "judge", "--behaviour", "--aspect-column", "aspect"], "means nothing with --behaviour"),
-        (["evaluate", "judge", "unseen.csv", "--aspect-column", "label"], "the labels and the aspects cannot both be"),
+        (
+            ["evaluate", "judge", "unseen.csv", "--aspect-column", "label"],
+            "--aspect-column and --label-column are both",
+        ),
         (["train", "learned.csv", "-o", "new", "--aspect-column", "aspct"], "Name another with --aspect-column"),
         (
             ["train", "learned.csv", "-o", "new", "--aspect-column", "aspect", "--task", "pair"],

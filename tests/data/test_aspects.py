@@ -193,3 +193,36 @@ def test_the_same_file_without_the_column_is_of_whole_texts(table: Path) -> None
     found = read_labelled(table, "review", "label")
     assert [row.pair for row in found.rows] == [None] * 4
     assert not isinstance(found.rows[0], AspectText)
+
+
+def test_the_border_between_text_and_aspect_counts() -> None:
+    texts = [f"{word} meal number {number}" for number in range(40) for word in ("Good", "Bad")]
+    rows = [AspectText(text, 2 * (text[0] == "G"), n + 1, {}, "food") for n, text in enumerate(texts)]
+    rows += [AspectText(f"{text} food", 2 * (text[0] == "B"), n + 81, {}) for n, text in enumerate(texts)]
+    data = Dataset("meals", list(rows), LABELS, "sentiment")
+    assert len({row.key for row in rows}) == len(rows)
+    splits = make_splits(data)
+    assert splits.duplicates == 0
+    assert not [note for note in splits.notes if "different labels" in note]
+
+
+def test_aspects_that_differ_in_a_mark_alone_are_different() -> None:
+    texts = [f"The course of teacher {number} was fine" for number in range(60)]
+    rows = [
+        AspectText(text, place % 3, 4 * n + place + 1, {}, aspect)
+        for n, text in enumerate(texts)
+        for place, aspect in enumerate(("C", "C++", "C#", None))
+    ]
+    data = Dataset("courses", list(rows), LABELS, "sentiment")
+    splits = make_splits(data)
+    assert splits.duplicates == 0
+    assert sum(len(splits.part(part)) for part in ("train", "dev", "test")) == len(rows)
+    assert not [note for note in splits.notes if "repeat" in note or "different labels" in note]
+    assert any("240 different texts and aspects are of 60 texts" in note for note in splits.notes)
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff", " \u00a0"])
+def test_an_aspect_that_nobody_sees_is_none(tmp_path: Path, blank: str) -> None:
+    file = tmp_path / "meals.csv"
+    file.write_text(f"review,aspect,label\nGood soup,{blank},positive\nSlow waiter,waiter,negative\n", "utf-8")
+    assert [row.pair for row in read_aspects(file, "review", "label", "aspect").rows] == [None, "waiter"]

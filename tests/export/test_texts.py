@@ -26,3 +26,12 @@ def test_an_installation_without_them_says_what_to_give(monkeypatch: pytest.Monk
     monkeypatch.setattr(texts, "__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
     with pytest.raises(ExportError, match="give --texts FILE"):
         texts.own_texts()
+
+
+def test_every_other_text_is_asked_about_a_word_of_its_own() -> None:
+    own = texts.own_texts()
+    found = texts.with_aspects([*own, "", "?!"])
+    assert [text for text, _ in found] == [*own, "", "?!"]
+    asked = [(text, aspect) for text, aspect in found if aspect is not None]
+    assert len(own) // 2 - 1 <= len(asked) <= len(own) // 2 + 1
+    assert all(aspect in text for text, aspect in asked)

@@ -94,9 +94,9 @@ def test_aspects_come_in_any_collection(judge: SentimentModel, make: Callable[[l
         (["screen", ""], r"aspects\[1\] is blank; name what to judge, or give None for the whole text"),
         ([" \t\n", "screen"], r"aspects\[0\] is blank"),
         (["screen", 5], r"aspects\[1\] is int, not a text"),
-        (["screen", float("nan")], r"aspects\[1\] is float, not a text"),
+        (["screen", float("nan")], r"aspects\[1\] is not a number .nan.; give None for the whole text"),
         (["screen", "\ud83d"], r"aspects\[1\] is not valid text"),
-        ("screen", "takes a list of texts"),
+        ("screen", "aspects is str; give a list with as many"),
     ],
 )
 def test_what_is_no_aspect_is_refused_by_its_place(judge: SentimentModel, aspects: Any, said: str) -> None:
@@ -153,7 +153,7 @@ def test_an_explanation_weighs_the_words_of_the_text_and_not_the_aspect(judge: S
     odds = [math.log(chance / (1 - chance)) for chance in (found.baseline, found.probability)]
     assert sum(word.weight for word in found.words) == pytest.approx(odds[1] - odds[0], abs=1e-3)
     assert found.words != judge.explain(TEXT, found.label).words
-    with pytest.raises(UsageError, match=r"aspects\[0\] is blank"):
+    with pytest.raises(UsageError, match="aspect is .*; name what to judge"):
         judge.explain(TEXT, aspect=" ")
 
 
@@ -173,3 +173,31 @@ def test_an_evaluation_asks_about_each_aspect(judge: SentimentModel, model: Sent
     assert {error.text for error in found.errors} == {f"screen: {TEXT}", f"battery: {TEXT}", TEXT, "food: so great"}
     with pytest.raises(UsageError, match="was not trained on aspects"):
         evaluate(model, known)
+
+
+def test_what_nobody_sees_is_no_aspect(judge: SentimentModel) -> None:
+    with pytest.raises(UsageError, match=r"aspects\[0\] is blank"):
+        judge.predict([TEXT], aspects=["\u200b"])
+
+
+def test_pieces_of_an_aspect_that_are_unknown_are_counted(judge: SentimentModel) -> None:
+    plain, strange = judge.predict([TEXT, TEXT], aspects=["battery", "\u0a95\u0b9c"])
+    assert (plain.n_unknown, strange.n_unknown) == (0, 1)
+
+
+def test_an_aspect_without_words_is_unsure(judge: SentimentModel) -> None:
+    assert judge.predict([TEXT], aspects=["???"])[0].unsure
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda m: m.predict([TEXT], aspects=[float("nan")]), r"aspects\[0\].*give None for the whole text"),
+        (lambda m: m.predict([TEXT], aspects="battery"), "aspects is str; give a list"),
+        (lambda m: m.explain(TEXT, aspect=5), "aspect is 5; name what to judge"),
+        (lambda m: m.explain(TEXT, aspect=" "), "aspect is ' '; name what to judge"),
+    ],
+)
+def test_messages_name_the_argument(judge: SentimentModel, ask: Callable[[SentimentModel], Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        ask(judge)

@@ -21,7 +21,7 @@ from polarbert.bundle import Bundle
 from polarbert.errors import UsageError
 from polarbert.inference.classifier import Regressor, SentimentModel, TextClassifier
 from polarbert.inference.engine import ENGINES
-from polarbert.inference.explain import MOST_PIECES, settle
+from polarbert.inference.explain import MOST_PIECES, Readings, _Explaining, _opened, settle
 from polarbert.inference.explanation import Explanation, WordWeight
 from polarbert.inference.predictor import Window
 from polarbert.inference.predictors import make_predictor
@@ -319,3 +319,29 @@ def test_the_temperature_of_the_bundle_is_applied(model: SentimentModel) -> None
     assert CALIBRATION.temperature != 1
     found = model.explain("great")
     assert found.probability == model.predict(["great"])[0].probabilities[found.label]
+
+
+@pytest.mark.parametrize(("words", "behind"), [(40, 0), (39, 30), (60, 0), (60, 251)])
+def test_words_of_many_pieces_are_weighed_too(
+    model: SentimentModel, tokenizer: WordPieceTokenizer, words: int, behind: int
+) -> None:
+    text = " ".join(f"great-bad-great-bad{number}" for number in range(words))
+    second = "bad " * behind
+    readings = Readings(model, text, None)
+    readings.behind = behind
+    units = units_of(text, tokenizer.encode([text], offsets=True)[0])
+    parts = _Explaining(model, readings, text, second, None)._parts(units)
+    assert [number for part in parts for number in part.ids] == [number for unit in units for number in unit.ids]
+    assert _opened(units, parts, np.ones(len(parts)), behind)
+    if behind == 0:
+        weights = [word.weight for word in model.explain(text).words]
+        assert len(set(weights)) > 2
+
+
+def test_a_part_that_costs_too_much_does_not_hide_a_cheaper_one(
+    model: SentimentModel, tokenizer: WordPieceTokenizer
+) -> None:
+    text = "great " * 60
+    units = units_of(text, tokenizer.encode([text], offsets=True)[0])
+    parts = [Part(0, 55, [1] * 55), Part(55, 60, [1] * 5)]
+    assert _opened(units, parts, np.array([2.0, 1.0]), 0) == {1}

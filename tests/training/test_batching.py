@@ -55,6 +55,12 @@ def test_a_rounded_third_is_a_share() -> None:
     assert Example([1], 0, shares=(0.33333, 0.33333, 0.33334)).shares is not None
 
 
+@pytest.mark.parametrize("label", [0, 1, 3, -1])
+def test_the_label_is_the_likeliest_of_the_shares(label: int) -> None:
+    with pytest.raises(TrainingError, match=f"has the label {label} and the shares .* another class is likelier"):
+        Example([1], label, shares=(0.1, 0.2, 0.7))
+
+
 def test_shares_are_of_all_classes_so_there_are_no_choices() -> None:
     with pytest.raises(TrainingError, match="has shares and choices"):
         Example([1], 0, choices=(0, 1), shares=(0.5, 0.5, 0.0))

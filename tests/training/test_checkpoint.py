@@ -138,3 +138,15 @@ def test_half_a_checkpoint_beside_the_last_one_is_not_read(folder: Path) -> None
     shutil.copytree(folder, folder.with_name("checkpoint.new"))
     (folder.with_name("checkpoint.new") / "position.json").write_text(json.dumps({"step": 50}), "utf-8")
     assert load_checkpoint(folder, *trained(0)) == Position(step=1)
+
+
+def test_moments_of_other_parameters_are_refused(folder: Path) -> None:
+    model, optimizer = trained(2)
+    save_checkpoint(folder, model, optimizer, Position(2))
+    again, other = trained(0)
+    other.param_groups[0]["params"], other.param_groups[1]["params"] = (
+        other.param_groups[1]["params"],
+        other.param_groups[0]["params"],
+    )
+    with pytest.raises(TrainingError, match="the checkpoint is of another model"):
+        load_checkpoint(folder, again, other)

@@ -56,7 +56,7 @@ def export(
     if find_spec("torch") is None or find_spec("onnx") is None:
         raise MissingExtraError("polarbert export", "train")
     from polarbert.export.bundling import export_bundle
-    from polarbert.export.texts import own_pairs, own_texts
+    from polarbert.export.texts import own_pairs, own_texts, with_aspects
 
     if task is not None and task not in TASKS:
         raise UsageError(f"--task is {task!r}; it can be {', '.join(TASKS[:-1])} or {TASKS[-1]}")
@@ -72,6 +72,8 @@ def export(
         found = _read_inputs(texts, columns, kind, encoding, quiet)
     else:
         found = own_pairs() if reads_pairs else [(text, None) for text in own_texts()]
+    if "aspects" in options.traits:
+        found = with_aspects([text for text, _ in found])
     if task == "qa":  # the predictor takes the question first
         found = [(second or "", first) for first, second in found]
     if task == "regression" and reads_pairs:

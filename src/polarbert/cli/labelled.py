@@ -44,6 +44,26 @@ def input_columns(task: str, reads_pairs: bool, text_column: str, pair_column: s
     return text_column, (pair_column or PAIR_COLUMN) if reads_pairs else None
 
 
+def check_aspect_column(aspect_column: str | None, pair_column: str | None, others: Mapping[str, str]) -> None:
+    """Refuse a column of aspects that holds something else, or stands beside one of second texts.
+
+    Args:
+        aspect_column: as asked for; None where it was not.
+        pair_column: as asked for; None where it was not.
+        others: names of other columns, by their option.
+
+    Raises:
+        UsageError: naming the options.
+    """
+    if aspect_column is None:
+        return
+    if pair_column is not None:
+        raise UsageError("--aspect-column and --pair-column both name the second texts; give one of them")
+    for option, column in others.items():
+        if column == aspect_column:
+            raise UsageError(f"--aspect-column and {option} are both {column!r}; name the column with the aspects")
+
+
 @contextmanager
 def naming_options(options: Mapping[str, str]) -> Iterator[None]:
     """A block in which an error about a missing column says which option names another.
@@ -126,8 +146,8 @@ class Source:
         """Say so where there can be no aspects."""
         if task not in (None, *SINGLE):
             raise UsageError(f"--aspect-column: the task is {task}, and aspects are for sentiment; leave one out")
-        if self.pair_column is not None:
-            raise UsageError("--aspect-column and --pair-column both name the second texts; give one of them")
+        columns = {"--text-column": self.text_column, "--label-column": self.label_column}
+        check_aspect_column(self.aspect_column, self.pair_column, columns)
 
     def _refuse_other_task(self, task: str | None) -> None:
         """Say so where the name of the file tells that it is for another task."""

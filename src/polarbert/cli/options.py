@@ -15,6 +15,7 @@ import typer
 from polarbert.bundle import Bundle
 from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors
+from polarbert.text import is_blank
 
 MIN_WIDTH, FILE_WIDTH = 60, 100
 
@@ -91,7 +92,7 @@ def check_aspects(bundle: Bundle, option: str, asked: Sequence[str]) -> None:
             f"{option}: {bundle.path} is a model for {bundle.task} that was not trained on aspects; leave it out, or "
             "take one that was, as `polarbert train --aspect-column` makes it"
         )
-    if any(not aspect.strip() for aspect in asked):
+    if any(map(is_blank, asked)):
         what = "the column with the aspects" if option == "--aspect-column" else "what to judge, as battery"
         raise UsageError(f"{option}: is blank; name {what}")
 

@@ -15,7 +15,7 @@ import typer
 import polarbert
 from polarbert.bundle import Bundle, resolve
 from polarbert.cli.judges import refuse_useless
-from polarbert.cli.labelled import input_columns, naming_options
+from polarbert.cli.labelled import check_aspect_column, input_columns, naming_options
 from polarbert.cli.options import (
     AspectColumn,
     Delimiter,
@@ -97,11 +97,8 @@ def score(
         columns = make_columns(bundle, prefix, sentences)
         name = input_name(table)
         check_aspects(bundle, "--aspect-column", [] if aspect_column is None else [aspect_column])
+        check_aspect_column(aspect_column, pair_column, {"--text-column": text_column})
         text_column, second = input_columns(bundle.task, bundle.reads_pairs, text_column, pair_column)
-        if aspect_column == text_column:
-            raise UsageError(
-                f"--aspect-column and --text-column are both {text_column!r}; name the column with the aspects"
-            )
         second = aspect_column or second
         option = "--pair-column" if aspect_column is None else "--aspect-column"
         with naming_options({second or "": option, text_column: "--text-column"}):

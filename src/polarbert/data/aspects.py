@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polarbert.data.dataset import Dataset, LabelledText, as_dataset, read_rows
+from polarbert.data.duplicates import text_key
 from polarbert.data.labels import LabelMap
+from polarbert.text import is_blank
 
 
 @dataclass(frozen=True)
 class AspectText(LabelledText):
     """A text, and the class of what it says of the aspect in `pair`; of the whole text where there is none."""
+
+    @property
+    def key(self) -> str:
+        """Text and aspect apart; of the aspect every character counts, as in C, C++ and C#."""
+        text = text_key(self.text)
+        return text if self.pair is None else f"{text}\0{' '.join(self.pair.lower().split())}"
 
     @property
     def shown(self) -> str:
@@ -55,7 +63,7 @@ def read_aspects(
         path, text_column, label_column, aspect_column, keep, kind, delimiter, encoding, may_lack_pair=True
     )
     found.rows = [
-        AspectText(row.text, 0, row.row, row.values, row.pair if (row.pair or "").strip() else None)
+        AspectText(row.text, 0, row.row, row.values, None if is_blank(row.pair or "") else row.pair)
         for row in found.rows
     ]
     if found.rows and all(row.pair is None for row in found.rows):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from polarbert.data.duplicates import text_key
 from polarbert.data.inputs import in_any_order, input_name, open_input
 from polarbert.data.labels import LabelMap, counted
 from polarbert.data.rows import text_problem
@@ -47,6 +48,11 @@ class LabelledText:
     def content(self) -> str:
         """All that the model reads: rows that are equal in it repeat each other."""
         return self.text if self.pair is None else f"{self.text}\n{self.pair}"
+
+    @property
+    def key(self) -> str:
+        """What rows have in common that repeat each other but for case, blanks and punctuation."""
+        return text_key(self.content)
 
     @property
     def shown(self) -> str:

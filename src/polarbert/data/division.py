@@ -55,7 +55,7 @@ class SharedTexts:
 
 
 def _different(dataset: Dataset, rows: Iterable[int]) -> int:
-    return len({text_key(dataset.rows[row].content) for row in rows})
+    return len({dataset.rows[row].key for row in rows})
 
 
 def row_clusters(dataset: Dataset, shared: SharedTexts) -> Positions:
@@ -90,6 +90,7 @@ class DifferentTexts:
         task: of the dataset.
         unit: what its rows are called.
         templates: see `SharedTexts`.
+        topics: how many texts there are without what they are judged for; as many as different texts for most tasks.
     """
 
     cluster_of: Positions
@@ -101,6 +102,7 @@ class DifferentTexts:
     task: str
     unit: str
     templates: int
+    topics: int
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -118,7 +120,7 @@ class DifferentTexts:
         cluster_of = row_clusters(dataset, shared)
         rows_of: dict[str, dict[tuple[Any, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
         for position, row in enumerate(dataset.rows):
-            rows_of[text_key(row.content)][row.annotation].append(position)
+            rows_of[row.key][row.annotation].append(position)
         names = ["\U0010ffff"] * cluster_count(cluster_of)
         labels: list[list[int]] = [[] for _ in names]
         stands_for = np.zeros(len(dataset.rows), dtype=np.bool_)
@@ -138,6 +140,7 @@ class DifferentTexts:
             task=dataset.task,
             unit=dataset.unit,
             templates=shared.templates,
+            topics=len({text_key(topic) for topic in dataset.topics}),
         )
 
     @property
@@ -154,7 +157,12 @@ class DifferentTexts:
                 f"{self.rows - different:,} of {self.rows:,} rows repeat the text of another: in train they stay, in "
                 f"dev and test each text counts once ({left_out:,} rows are left out)"
             )
-        if self.clusters < different:
+        if self.unit == "texts" and self.topics < different:
+            notes.append(
+                f"{different:,} different texts and aspects are of {self.topics:,} texts; all aspects of a text, "
+                f"and of those nearly equal to it, are in one part ({self.clusters:,} clusters)"
+            )
+        elif self.clusters < different:
             alike = {"pairs": "pairs that share a text or are nearly equal", "questions": "nearly equal passages"}
             notes.append(
                 f"{different:,} different {self.unit} are in {self.clusters:,} clusters of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,15 @@ def own_texts() -> list[str]:
 def own_pairs() -> list[tuple[str, str | None]]:
     """Each of these texts with the one after it: pairs as unlike, and at times as like, as pairs are."""
     return list(pairwise(own_texts()))
+
+
+def with_aspects(texts: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Texts as a model of aspects is asked about them: every other one whole, the rest with their longest word."""
+    found: list[tuple[str, str | None]] = []
+    for number, text in enumerate(texts):
+        words = re.findall(r"\w+", text)
+        found.append((text, max(words, key=len) if number % 2 and words else None))
+    return found
 
 
 def _find() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from polarbert.inference.explain import explain_text
 from polarbert.inference.explanation import Explanation
 from polarbert.inference.prediction import DECIMALS, Prediction, make_prediction
 from polarbert.inference.predictor import Answer, Predictor, Window, checked_text, given_texts, given_values
-from polarbert.text import cut_windows, is_wordless, join_segments
+from polarbert.text import cut_windows, is_blank, is_wordless, join_segments
 
 TextPair = tuple[str, str | None]
 
@@ -105,7 +106,7 @@ class TextPredictor(Predictor[TextPair, Answer]):
                 cut.weights.append(max(1, end - start))
             cut.n_tokens.append(len(pieces.ids) + len(second or ()))
             cut.n_windows.append(len(parts))
-            cut.n_unknown.append(pieces.ids.count(tokenizer.unk_id))
+            cut.n_unknown.append([*pieces.ids, *(second or ())].count(tokenizer.unk_id))
         return cut
 
 
@@ -125,7 +126,7 @@ class Classifier(TextPredictor[Prediction]):
                 self.labels,
                 means[number].tolist(),
                 self.unsure_below,
-                is_wordless(first),
+                is_wordless(first) or (self.second_is_aspect and second is not None and is_wordless(second)),
                 cut.n_tokens[number],
                 cut.n_windows[number],
                 cut.n_unknown[number],
@@ -219,7 +220,7 @@ class SentimentModel(Classifier):
         for number, (_, aspect) in enumerate(asked):
             if aspect is not None and not self.bundle.judges_aspects:
                 raise UsageError("this model judges whole texts only; it was not trained on aspects")
-            if aspect is not None and not aspect.strip():
+            if aspect is not None and is_blank(aspect):
                 raise UsageError(f"aspects[{number}] is blank; name what to judge, or give None for the whole text")
         return asked
 
@@ -249,7 +250,7 @@ class SentimentModel(Classifier):
             >>> max(words, key=lambda word: word.weight).text
             'bad'
         """
-        (asked,) = self.check(as_pairs([one_text(text)], None if aspect is None else [aspect], "aspects"))
+        (asked,) = self.check(as_pairs([one_text(text)], [_one_aspect(aspect)], "aspects"))
         return explain_text(self, *asked, label)
 
 
@@ -312,6 +313,20 @@ def one_text(text: str) -> str:
     return text
 
 
+def _one_aspect(aspect: Any) -> str | None:
+    if aspect is None:
+        return None
+    if not isinstance(aspect, str) or is_blank(aspect):
+        raise UsageError(f"aspect is {aspect!r}; name what to judge, or give None for the whole text")
+    return str(aspect)
+
+
+def _second_text(value: Any, number: int, name: str) -> str:
+    if name == "aspects" and isinstance(value, float) and math.isnan(value):  # what pandas has in an empty cell
+        raise UsageError(f"aspects[{number}] is not a number (nan); give None for the whole text")
+    return checked_text(value, number, name)
+
+
 def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None, name: str = "pairs") -> list[TextPair]:
     """Check the arguments of predict.
 
@@ -326,7 +341,7 @@ def as_pairs(texts: Iterable[str], pairs: Iterable[str | None] | None, name: str
     firsts = given_texts(texts)
     if pairs is None:
         return [(first, None) for first in firsts]
-    seconds = [None if v is None else checked_text(v, n, name) for n, v in enumerate(given_values(pairs))]
+    seconds = [None if v is None else _second_text(v, n, name) for n, v in enumerate(given_values(pairs, name))]
     if len(seconds) != len(firsts):
         called = "second texts" if name == "pairs" else name
         raise UsageError(f"there are {len(firsts)} texts and {len(seconds)} {called}; they must be as many")

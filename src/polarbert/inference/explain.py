@@ -204,7 +204,7 @@ class _Explaining:
             scales = Scales([part.ids for part in parts], SENTENCES_AROUND)
             answer, said = self.readings.answer(scales.readings)
         else:
-            parts = packed(parts, self.readings.behind // 4)
+            parts = packed(parts, self.readings.behind // 4, lambda part: self._is_affordable(units, part))
             sections = packed(parts, self.readings.space)
             answer, said = self.readings.answer([[], *(part.ids for part in [*sections, *parts])])
         explained = self._explained(answer)
@@ -224,15 +224,22 @@ class _Explaining:
         return self._explanation(outcome, units, of_words, sentences, answer)
 
     def _parts(self, units: Sequence[Unit]) -> list[Part]:
-        """Sentences, those of many words in runs of nearly equal length."""
+        """Sentences, those of many words or pieces in runs of nearly equal length that can be opened."""
         starts = [unit.start for unit in units]
         bounds = [bisect_left(starts, start) for start, _ in sentence_spans(self.text)]
         parts = []
         for first, behind in zip(bounds, [*bounds[1:], len(units)], strict=True):
             runs = -(-(behind - first) // MOST_WORDS)
-            cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
-            parts += [part_of(units, start, end) for start, end in pairwise(cuts)]
+            found = _runs(units, first, behind, runs)
+            while runs < behind - first and not all(self._is_affordable(units, part) for part in found):
+                runs += 1
+                found = _runs(units, first, behind, runs)
+            parts += found
         return parts
+
+    def _is_affordable(self, units: Sequence[Unit], part: Part) -> bool:
+        """Whether the words of a part may be weighed, if they are the only ones."""
+        return _cost(units[part.first : part.behind], self.readings.behind) <= _most(self.readings.behind)
 
     def _words(
         self, explained: Explained, units: Sequence[Unit], parts: Sequence[Part], weights: Floats, opened: set[int]
@@ -280,6 +287,11 @@ class _Explaining:
             for unit, weight in zip(units, weights.tolist(), strict=True)
         )
         return Explanation(self.text, *outcome, words, sentences, answer, self.second, self.readings.count)
+
+
+def _runs(units: Sequence[Unit], first: int, behind: int, runs: int) -> list[Part]:
+    cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
+    return [part_of(units, start, end) for start, end in pairwise(cuts)]
 
 
 def settle(weights: Floats, total: float) -> Floats:
@@ -337,10 +349,9 @@ def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats, behin
     for number in np.argsort(-np.abs(weights), kind="stable").tolist():
         part = parts[number]
         cost = _cost(units[part.first : part.behind], behind)
-        if cost > left:
-            break
-        opened.add(number)
-        left -= cost
+        if cost <= left:
+            opened.add(number)
+            left -= cost
     return opened
 
 

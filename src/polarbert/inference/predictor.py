@@ -192,8 +192,12 @@ def given_texts(texts: Iterable[str], name: str = "texts") -> list[str]:
     return [checked_text(value, number, name) for number, value in enumerate(given_values(texts))]
 
 
-def given_values(texts: Iterable[Any]) -> Iterable[Any]:
+def given_values(texts: Iterable[Any], name: str = "texts") -> Iterable[Any]:
     """The elements of what numpy, pandas and the like hold.
+
+    Args:
+        texts: what was given.
+        name: what the argument is called.
 
     Raises:
         UsageError: when it is one text or no collection.
@@ -201,6 +205,8 @@ def given_values(texts: Iterable[Any]) -> Iterable[Any]:
     tolist: Callable[[], Any] | None = getattr(texts, "tolist", None)  # numpy, pandas, pyarrow-like
     values = texts if tolist is None else tolist()
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        if name == "aspects":
+            raise UsageError(f"{name} is {type(texts).__name__}; give a list with as many elements as there are texts")
         raise UsageError("predict takes a list of texts; for one text write predict([text])")
     return values
 

@@ -15,6 +15,7 @@ from polarbert.errors import DataError
 from polarbert.inference.by_sentence import SentenceReader
 from polarbert.inference.columns import Cells, Columns
 from polarbert.inference.predictor import Predictor
+from polarbert.text import is_blank
 
 # A block is computed, written and made durable as one: about a second. Its rows with all their cells are held at once.
 BLOCK_ROWS, BLOCK_CHARACTERS, BLOCK_SIZE = 1000, 250_000, 32_000_000
@@ -154,7 +155,7 @@ class _Scoring:
         if row.problem is not None:
             return None
         second = None if self.second_column is None else self.table.cell(row, self.second_column)
-        if self.may_lack_second and not (second or "").strip():
+        if self.may_lack_second and is_blank(second or ""):
             second = None
         elif self.second_column is not None and (second is None or text_problem(second) is not None):
             return None

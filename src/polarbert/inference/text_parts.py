@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -79,12 +79,19 @@ def grouped(parts: Sequence[Part]) -> list[Part]:
     return found
 
 
-def packed(parts: Sequence[Part], size: int) -> list[Part]:
-    """Sections of whole parts, of at most `size` pieces unless one part has more."""
+def packed(parts: Sequence[Part], size: int, fits: Callable[[Part], bool] = lambda _part: True) -> list[Part]:
+    """Sections of whole parts, of at most `size` pieces unless one part has more.
+
+    Args:
+        parts: neighbours.
+        size: most pieces of a section.
+        fits: whether parts may become one, which it is given.
+    """
     sections: list[Part] = []
     for part in parts:
-        if sections and len(sections[-1].ids) + len(part.ids) <= size:
-            sections[-1] = _together(sections[-1], part)
+        joined = _together(sections[-1], part) if sections else part
+        if sections and len(joined.ids) <= size and fits(joined):
+            sections[-1] = joined
         else:
             sections.append(part)
     return sections

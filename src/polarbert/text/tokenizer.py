@@ -131,6 +131,16 @@ class WordPieceTokenizer:
         (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
 
 
+def is_blank(text: str) -> bool:
+    """True when a reader sees nothing: white space, control characters and marks without a width are all there is.
+
+    Example:
+        >>> is_blank(" \u200b"), is_blank("?")
+        (True, False)
+    """
+    return all(character.isspace() or unicodedata.category(character) in ("Cc", "Cf") for character in text)
+
+
 def is_wordless(text: str) -> bool:
     """True when nothing in the text can carry meaning: it is empty, blank, punctuation or control characters.
 

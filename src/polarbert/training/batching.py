@@ -46,6 +46,11 @@ class Example:
         # Written so that a share that is no number is refused too.
         if not (min(self.shares, default=0) >= 0 and abs(sum(self.shares) - 1) <= 1e-4):
             raise TrainingError(f"an example has the shares {self.shares}; none is below 0, and they add up to 1")
+        if not (0 <= self.label < len(self.shares) and self.shares[self.label] >= max(self.shares) - 1e-4):
+            raise TrainingError(
+                f"an example has the label {self.label} and the shares {self.shares}, by which another "
+                "class is likelier"
+            )
 
 
 @dataclass

@@ -190,6 +190,11 @@ def _load_whole_state(tensors: dict[str, torch.Tensor], model: nn.Module, optimi
         if name.startswith("optimizer."):
             _, number, field = name.split(".")
             moments.setdefault(int(number), {})[field] = tensor
+    learned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, found in moments.items():  # PyTorch compares the sizes of groups alone
+        shapes = {tuple(tensor.shape) for tensor in found.values() if tensor.ndim}
+        if place >= len(learned) or shapes - {tuple(learned[place].shape)}:
+            raise ValueError(f"parameter {place} of the optimizer has another shape")
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from polarbert.calibration import Calibration
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import TrainingError
-from polarbert.export.texts import own_pairs, own_texts
+from polarbert.export.texts import own_pairs, own_texts, with_aspects
 from polarbert.inference.classifier import TextClassifier, TextPair
 from polarbert.inference.evaluate import evaluate_predictions
 from polarbert.inference.evaluation import Evaluation
@@ -130,7 +130,9 @@ class ClassificationKind:
 
     def own_inputs(self) -> list[TextPair]:
         """See `Kind.own_inputs`."""
-        return own_pairs() if self._reads_pairs else [(text, None) for text in own_texts()]
+        if self._reads_pairs:
+            return own_pairs()
+        return with_aspects(own_texts()) if self.traits else [(text, None) for text in own_texts()]
 
     def fit(self, predictor: TextClassifier, rows: Sequence[LabelledText], target: float) -> Calibration:
         """See `Kind.fit`."""

@@ -168,6 +168,8 @@ class _Work:
         self.model = self._new_model() if before is None else None  # a base that does not load leaves no run behind
         self.splits = self._find_splits(folder / "splits.json" if resume else None)
         self.parts = Parts.of(asked.dataset, self.splits, self.settings.trial)
+        if "aspects" in self.kind.traits and not self.settings.trial:
+            self.parts.check_aspects()
         self.texts = {part: self.kind.encode(self.parts.rows(part)) for part in ("train", "dev")}
         self.settings = self._adapted()
         self.leaks = [] if asked.splits is None else find_leaks(asked.dataset, asked.splits)

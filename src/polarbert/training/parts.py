@@ -85,8 +85,29 @@ class Parts:
         found = entity_types([names[tag] for tag in learned])
         return [name for name in entity_types(names) if name not in found]
 
+    def check_aspects(self) -> None:
+        """See that a model that is to judge aspects has some to learn from.
+
+        Raises:
+            DataError: when only dev or test has any.
+        """
+        if not any(row.pair is not None for row in self.rows("train")):
+            raise DataError(
+                f"{self.dataset.name}: no row to learn from has an aspect, and rows of the dev or test part have; give "
+                "rows with aspects to learn from, or leave --aspect-column out"
+            )
+
     def doubts(self) -> list[str]:
-        """What the parts are too small for."""
+        """What the parts are too small for, or lack."""
+        return [*self._too_few(), *self._no_whole_texts()]
+
+    def _no_whole_texts(self) -> list[str]:
+        rows = self.rows("train")
+        if self.dataset.task == "sentiment" and rows and all(row.pair is not None for row in rows):
+            return ["every row to learn from has an aspect: how the model judges whole texts, nobody taught it"]
+        return []
+
+    def _too_few(self) -> list[str]:
         count = len(self.dev)
         if count >= FEW_DEV_TEXTS:
             return []
