@@ -153,7 +153,7 @@ def test_an_explanation_weighs_the_words_of_the_text_and_not_the_aspect(judge: S
     odds = [math.log(chance / (1 - chance)) for chance in (found.baseline, found.probability)]
     assert sum(word.weight for word in found.words) == pytest.approx(odds[1] - odds[0], abs=1e-3)
     assert found.words != judge.explain(TEXT, found.label).words
-    with pytest.raises(UsageError, match="aspect is .*; name what to judge"):
+    with pytest.raises(UsageError, match=r"aspect is .*; name what to judge"):
         judge.explain(TEXT, aspect=" ")
 
 
