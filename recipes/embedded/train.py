@@ -110,11 +110,21 @@ def softened(
     return [replace(row, shares=tuple(each)) for row, each in zip(rows, shares.tolist(), strict=True)]
 
 
-def average(directories: Sequence[Path], target: Path) -> Path:
-    """Write a model whose weights are the means of others' (Wortsman et al. 2022, sections 2 and 3)."""
+def average(directories: Sequence[Path], target: Path, shares: Sequence[float] | None = None) -> Path:
+    """Write a model whose weights are the means of others' (Wortsman et al. 2022, sections 2 and 3).
+
+    Args:
+        directories: of models.
+        target: where the mean goes.
+        shares: what each counts; None for alike.
+    """
     models = [BertForSequenceClassification.from_pretrained(directory) for directory in directories]
     states = [model.state_dict() for model in models]
-    models[0].load_state_dict({name: torch.stack([one[name] for one in states]).mean(0) for name in states[0]})
+    weights = torch.tensor(shares or [1 / len(states)] * len(states))
+    mean = {
+        name: torch.einsum("n,n...->...", weights, torch.stack([one[name] for one in states])) for name in states[0]
+    }
+    models[0].load_state_dict(mean)
     models[0].save_pretrained(target)
     WordPieceTokenizer.from_directory(directories[0]).save(target)
     return target
