@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from recipes.tasks import contest, few_labels, judging, ours, plain, sets, write_page
-from recipes.tasks.entries import Entries, read
+from recipes.tasks.entries import Entries, base_of, read
 from sklearn import metrics as sklearn_metrics
 from transformers import AutoTokenizer
 
@@ -298,3 +298,10 @@ def test_few_labels_are_as_many_of_each_class_and_the_same_for_everybody(small_b
     assert few_labels.few(everything, 8, seed=2).train.rows != parts.train.rows
     work = few_labels.Work(few_labels.SETS["trec"], parts, Base.open(small_base), "cpu", 1)
     assert few_labels.learn_by_words(work) == [row.label for row in parts.dev.rows]
+
+
+def test_figures_of_an_earlier_edition_say_so() -> None:
+    now = Base.open(None)
+    assert base_of({"base": now.name, "digest": now.digest[:16]}) == now.name
+    assert base_of({"base": now.name, "digest": "0" * 16}) == f"an earlier edition of {now.name}"
+    assert base_of({"base": "mine", "digest": "0" * 16}) == "mine"

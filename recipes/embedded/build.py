@@ -32,8 +32,12 @@ BUNDLE = RUNS / "bundle"
 HOME = Path("src/polarbert/models/default")
 RESULTS = Path("recipes/embedded/results.json")
 EDITION = 3
-SECOND_SEEDS = (2, 3)
-RUN_NAMES = {"first": "train"} | {f"second, seed {seed},": f"second-{seed}" for seed in SECOND_SEEDS}
+SECOND_SEEDS, THIRD_SEEDS = (2, 3), (4, 5)
+RUN_NAMES = {"first": "train"} | {
+    f"{which}, seed {seed},": f"{which}-{seed}"
+    for which, seeds in (("second", SECOND_SEEDS), ("third", THIRD_SEEDS))
+    for seed in seeds
+}
 WINDOW, OVERLAP = 512, 64
 PROOF_ROWS = 1000  # of IMDb in the int8 proof; the other dev parts are used whole
 LEARNED_ROWS = 73  # of each training part, for the ranges of int8
@@ -211,8 +215,12 @@ def training_summary(last: dict[str, Any]) -> dict[str, Any]:
 
 
 def learned() -> dict[str, dict[str, int]]:
-    """How many texts each run learned from, by part; the two second ones from as many, a few generated ones apart."""
-    runs = {"first": data.train_parts(), "second": data.second_parts(SECOND_SEEDS[0])}
+    """How many texts each run learned from, by part; two that differ by their seed from as many, but for a few."""
+    runs = {
+        "first": data.train_parts(),
+        "second": data.second_parts(SECOND_SEEDS[0]),
+        "third": data.third_parts(THIRD_SEEDS[0]),
+    }
     return {run: {name: len(rows) for name, rows in parts.items()} for run, parts in runs.items()}
 
 

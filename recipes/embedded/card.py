@@ -41,7 +41,7 @@ SOURCES = {
     "tweets": ("SemEval 2013-17 tweets, as in TweetEval", "research data"),
     "sst2": ("SST-2 phrases (Stanford Sentiment Treebank)", "research data"),
     "sst5": ("SST-5 sentences, as three classes", "research data"),
-    "imdb": ("IMDb reviews (Maas et al. 2011), others in each run", "research data"),
+    "imdb": ("IMDb reviews (Maas et al. 2011), another draw in each run", "research data"),
     "clothing": ("women's clothing reviews", "CC0"),
     "rated": ("tweets, product reviews and editorials, each rated by 20 people (Hutto and Gilbert 2014)", "MIT"),
     "restaurants": ("restaurant reviews with an aspect (SemEval-2014, task 4)", "research data"),
@@ -57,16 +57,16 @@ DATA = """
 ## What it learned from
 
 Texts cut to 160 word pieces (head and tail); no text of a dev part is in the training part. Two second runs, each with
-other generated texts and other film and clothing reviews, went on from the first one's best model. The weights are the
-mean of the two.
+other generated texts and other film and clothing reviews, went on from the first one's best model. Two third runs, with
+yet other ones, started from a mean of all three. The weights are the mean of these two.
 
 {table}
 
 SST-2 and IMDb have no neutral class: their texts teach nothing about neutral, its logit is left out of their loss.
-Ratings by many people are learned as the shares of people who would choose each class. In the second runs every tenth
-whole text has an address, a handle or a hashtag that says nothing, and about one in twenty is misspelt. Reviews, posts
-and sentences of three classes count half by their label and half by what the model said before. Collected texts with an
-aspect came three times, rated ones twice.
+Ratings by many people are learned as the shares of people who would choose each class. From the second runs on
+every tenth whole text has an address, a handle or a hashtag that says nothing, and about one in twenty is misspelt.
+Reviews, posts and sentences of three classes count half by their label and half by what the model said before. In a
+second run collected texts with an aspect came three times, rated ones twice.
 """
 LIMITS = """
 ## Limits

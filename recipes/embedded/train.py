@@ -1,7 +1,7 @@
-"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in five runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
-    python recipes/embedded/train.py --only second-2    # the last runs, second-2 and second-3, need not each other
+    python recipes/embedded/train.py --only second-2    # one run: second-2 and second-3, then third-4 and third-5
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
 
 Cost: see recipes/embedded/README.md.
@@ -32,10 +32,13 @@ IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of th
 THREADS = 2
 FIRST_RUN, MODEL = "train", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
+THIRD_RUNS = {"third-4": 4, "third-5": 5}
+SECOND_SHARE = 0.65  # of the second runs in the mean that the third ones start from; the rest is the first one's
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
+THIRD = replace(SECOND, learning_rate=4e-5, evaluations=1)
 HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
-REHEARSED = ("playstore", "tweets", "sst5", "clothing")
+SOFTENED = ("playstore", "tweets", "sst5", "clothing")
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
 Parts = Mapping[str, Sequence[data.LabelledText]]
@@ -135,10 +138,25 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     seed = SECOND_RUNS[name]
     model, tokenizer = BertForSequenceClassification.from_pretrained(first), WordPieceTokenizer.from_directory(first)
     parts = data.second_parts(seed)
-    parts |= {part: softened(model, tokenizer, parts[part]) for part in REHEARSED}
+    parts |= {part: softened(model, tokenizer, parts[part]) for part in SOFTENED}
     parts |= {part: parts[part] * passes for part, passes in PASSES.items()}
     settings = replace(SECOND, threads=threads, seed=seed)
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
+
+
+def third(name: str, first: Path, threads: int, resume: bool) -> None:
+    """From a mean of what the first and the second runs made."""
+    seed, begun = THIRD_RUNS[name], [RUNS / one / "best" for one in SECOND_RUNS]
+    shares = [SECOND_SHARE / len(begun)] * len(begun)
+    start = average([first, *begun], RUNS / f"{name}-start", [1 - SECOND_SHARE, *shares])
+    model, tokenizer = BertForSequenceClassification.from_pretrained(start), WordPieceTokenizer.from_directory(start)
+    parts = data.third_parts(seed)
+    parts |= {part: softened(model, tokenizer, parts[part]) for part in SOFTENED}
+    settings = replace(THIRD, threads=threads, seed=seed)
+    Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
+
+
+RUNS_OF = dict.fromkeys(SECOND_RUNS, second) | dict.fromkeys(THIRD_RUNS, third)
 
 
 def main() -> None:
@@ -146,13 +164,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
     parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
+    parser.add_argument("--only", choices=RUNS_OF, help="one of these runs, from what those before made")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
-        second(given.only, first, given.threads, given.resume)
+        RUNS_OF[given.only](given.only, first, given.threads, given.resume)
         return
     if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
         start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
@@ -160,10 +178,10 @@ def main() -> None:
         run = Learning(FIRST_RUN, replace(FIRST, threads=given.threads), data.train_parts(), dev_parts())
         torch.manual_seed(FIRST.seed)
         run.start(BertForSequenceClassification.from_encoder(start, data.LABELS), tokenizer, given.resume)
-    for name in SECOND_RUNS:
+    for name, run_it in RUNS_OF.items():
         if not (given.resume and is_done(RUNS / name)):
-            second(name, first, given.threads, given.resume)
-    average([RUNS / name / "best" for name in SECOND_RUNS], RUNS / MODEL)
+            run_it(name, first, given.threads, given.resume)
+    average([RUNS / name / "best" for name in THIRD_RUNS], RUNS / MODEL)
 
 
 if __name__ == "__main__":

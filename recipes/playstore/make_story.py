@@ -44,7 +44,7 @@ HEAD = """\
 Many tutorials on BERT train a sentiment classifier on the same collection of app reviews and report an accuracy
 of {tutorials:.1%}. This page does that again, and then finds out how much of the figure is real. Every number
 comes from a command in `recipes/playstore`; `python recipes/playstore/make_story.py` makes the page from what
-they found.
+they found. The embedded model here is its second edition; figures of the one in this version are on its card.
 """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from polarbert import __version__
 from polarbert.files import write_whole
+from polarbert.training.base import Base
 from polarbert.training.run import environment
 
 Entry = dict[str, Any]
@@ -68,6 +69,13 @@ def read(file: Path) -> dict[str, Any]:
     """What was measured so far; nothing before the first run."""
     found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     return found
+
+
+def base_of(budget: Mapping[str, Any]) -> str:
+    """What a budget names as the base; whether that was an earlier edition of the embedded model."""
+    now = Base.open(None)
+    is_earlier = budget["base"] == now.name and budget.get("digest") not in (None, now.digest[:16])
+    return f"an earlier edition of {budget['base']}" if is_earlier else str(budget["base"])
 
 
 def rounded(value: Any) -> Any:

@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from recipes.tasks import ours, sets
 from recipes.tasks.contest import make_kind
-from recipes.tasks.entries import Entries, Entry, read
+from recipes.tasks.entries import Entries, Entry, base_of, read
 from recipes.tasks.sets import LabelledSet, Parts
 
 from chart import line_chart
@@ -244,7 +244,7 @@ def about(results: Mapping[str, Any]) -> str:
     return (
         f"Macro-F1 in percent against labels of each class, mean and standard deviation of {seeds} "
         f"seed{'s' if seeds != 1 else ''}; the seed draws the rows. Judged on {shown} that were not learned from. "
-        f"Base of Polarbert: {results['budget']['base']}.{fewer} Measured {results['date']} on "
+        f"Base of Polarbert: {base_of(results['budget'])}.{fewer} Measured {results['date']} on "
         f"{results['environment']['processor']}.\n"
     )
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "playstore"))
 
 from recipes.tasks import judging
-from recipes.tasks.entries import Entry, read
+from recipes.tasks.entries import Entry, base_of, read
 from recipes.tasks.sets import SETS, LabelledSet
 
 import pictures
@@ -175,7 +175,7 @@ def about(results: Mapping[str, Any], found: Sequence[Measured]) -> str:
     precisions = sorted({entry["precision"] for one in found for entry in (*one.ours, *one.theirs)})
     rates = sorted({entry["learning_rate"] for one in found for entry in one.ours})
     return (
-        f"Base: {budget['base']}. At most {budget['rows']:,} rows to learn from, drawn by the seed, "
+        f"Base: {base_of(budget)}. At most {budget['rows']:,} rows to learn from, drawn by the seed, "
         f"{budget['passes']:g} passes, peak rate {', '.join(f'{rate:g}' for rate in rates)}, "
         f"{' and '.join(precisions)}; at most {budget['dev_rows']:,} rows judge. Measured {results['date']} on "
         f"{device} with PyTorch {environment['torch']} and transformers {budget['transformers']}.\n"

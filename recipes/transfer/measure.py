@@ -216,11 +216,13 @@ def table(results: Mapping[str, Any]) -> str:
         cells = [name, against, *(_cell(measured[task], name) for task in tasks), _time(measured, name)]
         lines.append(f"| {' | '.join(cells)} |")
     seeds = sorted({seed for task in tasks for found in measured[task].values() for seed in found}, key=int)
+    is_earlier = results.get("base") not in (None, Base.open(None).digest[:16])
+    earlier = " Base: an earlier edition of the embedded model." if is_earlier else ""
     about = (
         f"Macro-F1 on dev parts in percent, mean of {len(seeds)} seed{'s' if len(seeds) != 1 else ''}, learned from at "
         f"most {results['rows']:,} rows; behind it the difference from the row it is compared with, ± two standard "
         f"errors. Time: of training, as a multiple of plain ({results['environment']['processor']}, PyTorch "
-        f"{results['environment']['torch']})."
+        f"{results['environment']['torch']}).{earlier}"
     )
     return "\n".join([*lines, "", about])
 
