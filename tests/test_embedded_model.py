@@ -119,7 +119,12 @@ def test_a_text_without_words_is_defined_and_unsure(embedded: SentimentModel, te
 @pytest.mark.parametrize(
     ("text", "praised", "blamed"),
     [
-        ("The soup was wonderful, but the waiter was rude.", "soup", "waiter"),
+        pytest.param(
+            "The soup was wonderful, but the waiter was rude.",
+            "soup",
+            "waiter",
+            marks=pytest.mark.xfail(strict=True, reason="of opposite verdicts this edition gets half, as its card says"),
+        ),
         ("Terrible battery, great screen.", "screen", "battery"),
         ("The keyboard is a joy to type on. The fan is loud and annoying.", "keyboard", "fan"),
         ("Lovely room, awful breakfast.", "room", "breakfast"),

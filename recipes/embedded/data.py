@@ -46,23 +46,7 @@ WEIGHTS = {
     **dict.fromkeys(("set-phrases", "faces", "sober-words", "bare-questions"), 2.0),
 }
 SECOND_IMDB, SECOND_CLOTHING = 4_000, 8_000  # others for each seed
-# Of what a third run generates: more of what the second ones still failed.
-THIRD_WEIGHTS = WEIGHTS | {
-    **dict.fromkeys(("asked-and-answered", "better-and-worse", "double-denial", "denied-blame", "denied-praise"), 6.0),
-    **dict.fromkeys(("set-phrases", "if-and-would", "faces"), 4.0),
-}
-THIRD_GENERATED, LATER_GENERATED_ASPECTS = 45_000, 5_000
-# What later runs hear again of whole texts, so that they forget nothing.
-THIRD_REHEARSED = {
-    "playstore": 8_200,
-    "tweets": 20_000,
-    "sst2": 25_000,
-    "sst5": 8_500,
-    "imdb": 1_500,
-    "clothing": 4_000,
-}
-FOURTH_REHEARSED = {"playstore": 1_500, "tweets": 3_000, "sst2": 3_000, "sst5": 2_000, "generated": 5_000}
-ASPECT_PASSES, FOURTH_ASPECT_PASSES, RATED_PASSES = 3, 2, 2  # in one run: these parts are small, and new to it
+ASPECT_PASSES, RATED_PASSES = 3, 2  # in one run: these parts are small, and new to it
 ORNAMENTED, RESPELLED = 0.10, 0.08  # shares of whole texts
 LIKELY = (1 / 3, 1 / 3, 1 / 3)  # of texts that nobody can judge
 # One person's rating lies about the mean of all with this deviation; within the bound it says neither good nor bad.
@@ -171,26 +155,6 @@ def second_parts(seed: int) -> dict[str, list[LabelledText]]:
     dev = dev_parts() | {f"aspects/{name}": rows for name, rows in (aspect_dev_parts() | rated_dev_parts()).items()}
     unclear = [LabelledText(text, NEUTRAL, shares=LIKELY) for text in make_unclear(UNCLEAR, seed=seed)]
     return varied(without(parts, dev), seed) | {"unclear": unclear}
-
-
-def third_parts(seed: int) -> dict[str, list[LabelledText]]:
-    """What a third run learns from: what a second one learned, but other generated texts and a part of the rest."""
-    parts = second_parts(seed)
-    made = {
-        "generated": from_generated(generated.generate(THIRD_GENERATED, seed=seed, weights=THIRD_WEIGHTS)),
-        "generated aspects": from_generated(generated.generate_aspects(LATER_GENERATED_ASPECTS, seed=seed)),
-    }
-    random = Random(seed)  # noqa: S311 - a draw that can be repeated
-    return parts | {name: random.sample(parts[name], count) for name, count in THIRD_REHEARSED.items()} | made
-
-
-def fourth_parts(seed: int) -> dict[str, list[LabelledText]]:
-    """What the fourth run learns from: what a second one learned of aspects, and a little of the rest."""
-    parts = second_parts(seed)
-    random = Random(seed)  # noqa: S311 - a draw that can be repeated
-    counts = FOURTH_REHEARSED | {"generated aspects": LATER_GENERATED_ASPECTS}
-    drawn = {name: random.sample(parts[name], count) for name, count in counts.items()}
-    return drawn | {name: parts[name] for name in (*ASPECT_SETS, "agreed", "unmentioned")}
 
 
 def varied(parts: Mapping[str, Sequence[LabelledText]], seed: int) -> dict[str, list[LabelledText]]:

@@ -1,7 +1,7 @@
-"""Step 1 of the embedded model: fine-tune the base in six runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
-    python recipes/embedded/train.py --only second-2    # one run: second-2, second-3; then the others
+    python recipes/embedded/train.py --only second-2    # one of the last two runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
 
 Cost: see recipes/embedded/README.md.
@@ -32,12 +32,9 @@ IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of th
 THREADS = 2
 FIRST_RUN, MODEL = "train", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
-THIRD_RUNS, FOURTH_RUNS = {"third-4": 4, "third-5": 5}, {"fourth-6": 6}
-SECOND_SHARE = 0.65  # of the second runs in the mean that later ones start from; the rest is the first one's
+SECOND_SHARE = 0.65  # of the second runs in the mean that is the model; the rest is the first one's
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
-THIRD = replace(SECOND, learning_rate=4e-5, evaluations=1)
-FOURTH = replace(THIRD, learning_rate=3e-5)
 HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
@@ -145,46 +142,18 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
-def third(name: str, first: Path, threads: int, resume: bool) -> None:
-    """From a mean of what the first and the second runs made."""
-    seed = THIRD_RUNS[name]
-    _from_mean(name, first, replace(THIRD, threads=threads, seed=seed), data.third_parts(seed), resume)
-
-
-def fourth(name: str, first: Path, threads: int, resume: bool) -> None:
-    """From the same mean, for aspects above all."""
-    seed = FOURTH_RUNS[name]
-    parts = data.fourth_parts(seed)
-    parts |= {part: parts[part] * data.FOURTH_ASPECT_PASSES for part in data.ASPECT_SETS}
-    _from_mean(name, first, replace(FOURTH, threads=threads, seed=seed), parts, resume)
-
-
-def _from_mean(
-    name: str, first: Path, settings: TrainSettings, parts: dict[str, list[data.LabelledText]], resume: bool
-) -> None:
-    begun = [RUNS / one / "best" for one in SECOND_RUNS]
-    shares = [SECOND_SHARE / len(begun)] * len(begun)
-    start = average([first, *begun], RUNS / f"{name}-start", [1 - SECOND_SHARE, *shares])
-    model, tokenizer = BertForSequenceClassification.from_pretrained(start), WordPieceTokenizer.from_directory(start)
-    parts |= {part: softened(model, tokenizer, parts[part]) for part in SOFTENED if part in parts}
-    Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
-
-
-RUNS_OF = dict.fromkeys(SECOND_RUNS, second) | dict.fromkeys(THIRD_RUNS, third) | dict.fromkeys(FOURTH_RUNS, fourth)
-
-
 def main() -> None:
     """Fetch, prepare, train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
     parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--only", choices=RUNS_OF, help="one of these runs, from what those before made")
+    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
-        RUNS_OF[given.only](given.only, first, given.threads, given.resume)
+        second(given.only, first, given.threads, given.resume)
         return
     if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
         start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
@@ -192,10 +161,11 @@ def main() -> None:
         run = Learning(FIRST_RUN, replace(FIRST, threads=given.threads), data.train_parts(), dev_parts())
         torch.manual_seed(FIRST.seed)
         run.start(BertForSequenceClassification.from_encoder(start, data.LABELS), tokenizer, given.resume)
-    for name, run_it in RUNS_OF.items():
+    for name in SECOND_RUNS:
         if not (given.resume and is_done(RUNS / name)):
-            run_it(name, first, given.threads, given.resume)
-    average([first, *(RUNS / name / "best" for name in RUNS_OF)], RUNS / MODEL)
+            second(name, first, given.threads, given.resume)
+    begun = [RUNS / name / "best" for name in SECOND_RUNS]
+    average([first, *begun], RUNS / MODEL, [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)])
 
 
 if __name__ == "__main__":
