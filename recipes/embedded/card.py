@@ -74,8 +74,9 @@ LIMITS = """
 - English. Other languages get an answer, often a confident and wrong one; so does gibberish at times.
 - Three-star reviews are the hard part: what counts as neutral differs between collections and between people.
 - Opposite verdicts on two aspects of one text: about half of them come out right (above), no better than chance. The
-  verdict on the whole text draws the others to it. Of texts that speak of one thing the verdicts are good.
-- It misses plain praise at times: "The staff were so kind and the room was spotless. We will be back." comes out negative.
+  verdict on the whole text draws the others to it.
+- It misses plain praise at times: "The staff were so kind and the room was spotless. We will be back." comes out
+  negative.
 - Denied blame ("not dull at all"), a denial behind a long insertion, and comparisons are often misread (above).
 - Sarcasm is mostly missed.
 - Texts beyond the window are read in overlapping windows whose probabilities are averaged by length.
