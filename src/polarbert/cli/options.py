@@ -15,7 +15,7 @@ import typer
 from polarbert.bundle import Bundle
 from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors
-from polarbert.text import is_blank
+from polarbert.text.tokenizer import is_blank
 
 MIN_WIDTH, FILE_WIDTH = 60, 100
 

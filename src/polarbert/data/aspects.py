@@ -9,7 +9,7 @@ from pathlib import Path
 from polarbert.data.dataset import Dataset, LabelledText, as_dataset, read_rows
 from polarbert.data.duplicates import text_key
 from polarbert.data.labels import LabelMap
-from polarbert.text import is_blank
+from polarbert.text.tokenizer import is_blank
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from polarbert.inference.explain import explain_text
 from polarbert.inference.explanation import Explanation
 from polarbert.inference.prediction import DECIMALS, Prediction, make_prediction
 from polarbert.inference.predictor import Answer, Predictor, Window, checked_text, given_texts, given_values
-from polarbert.text import cut_windows, is_blank, is_wordless, join_segments
+from polarbert.text import cut_windows, is_wordless, join_segments
+from polarbert.text.tokenizer import is_blank
 
 TextPair = tuple[str, str | None]
 

@@ -15,7 +15,7 @@ from polarbert.errors import DataError
 from polarbert.inference.by_sentence import SentenceReader
 from polarbert.inference.columns import Cells, Columns
 from polarbert.inference.predictor import Predictor
-from polarbert.text import is_blank
+from polarbert.text.tokenizer import is_blank
 
 # A block is computed, written and made durable as one: about a second. Its rows with all their cells are held at once.
 BLOCK_ROWS, BLOCK_CHARACTERS, BLOCK_SIZE = 1000, 250_000, 32_000_000
