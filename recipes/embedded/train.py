@@ -111,17 +111,17 @@ def softened(
     return [replace(row, shares=tuple(each)) for row, each in zip(rows, shares.tolist(), strict=True)]
 
 
-def average(directories: Sequence[Path], target: Path, shares: Sequence[float] | None = None) -> Path:
+def average(directories: Sequence[Path], target: Path, shares: Sequence[float]) -> Path:
     """Write a model whose weights are the means of others' (Wortsman et al. 2022, sections 2 and 3).
 
     Args:
         directories: of models.
         target: where the mean goes.
-        shares: what each counts; None for alike.
+        shares: what each counts, 1 in sum.
     """
     models = [BertForSequenceClassification.from_pretrained(directory) for directory in directories]
     states = [model.state_dict() for model in models]
-    weights = torch.tensor(shares or [1 / len(states)] * len(states))
+    weights = torch.tensor(shares)
     mean = {
         name: torch.einsum("n,n...->...", weights, torch.stack([one[name] for one in states])) for name in states[0]
     }
