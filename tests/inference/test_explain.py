@@ -345,3 +345,11 @@ def test_a_part_that_costs_too_much_does_not_hide_a_cheaper_one(
     units = units_of(text, tokenizer.encode([text], offsets=True)[0])
     parts = [Part(0, 55, [1] * 55), Part(55, 60, [1] * 5)]
     assert _opened(units, parts, np.array([2.0, 1.0]), 0) == {1}
+
+
+def test_one_endless_word_does_not_cut_the_rest_to_pieces(model: SentimentModel, tokenizer: WordPieceTokenizer) -> None:
+    text = "great " * 2000 + "bad-" * 2000 + " bad" * 2000
+    units = units_of(text, tokenizer.encode([text], offsets=True)[0])
+    parts = _Explaining(model, Readings(model, text, None), text, None, None)._parts(units)
+    assert sum(part.behind - part.first for part in parts) == len(units)
+    assert len(parts) < len(units) / 20

@@ -230,12 +230,17 @@ class _Explaining:
         parts = []
         for first, behind in zip(bounds, [*bounds[1:], len(units)], strict=True):
             runs = -(-(behind - first) // MOST_WORDS)
-            found = _runs(units, first, behind, runs)
-            while runs < behind - first and not all(self._is_affordable(units, part) for part in found):
-                runs += 1
-                found = _runs(units, first, behind, runs)
-            parts += found
+            cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
+            parts += [part for start, end in pairwise(cuts) for part in self._affordable(units, start, end)]
         return parts
+
+    def _affordable(self, units: Sequence[Unit], first: int, behind: int) -> list[Part]:
+        """A run of units, halved until each part can be opened or is a single unit."""
+        part = part_of(units, first, behind)
+        if behind - first < 2 or self._is_affordable(units, part):
+            return [part]
+        middle = (first + behind) // 2
+        return [*self._affordable(units, first, middle), *self._affordable(units, middle, behind)]
 
     def _is_affordable(self, units: Sequence[Unit], part: Part) -> bool:
         """Whether the words of a part may be weighed, if they are the only ones."""
@@ -287,11 +292,6 @@ class _Explaining:
             for unit, weight in zip(units, weights.tolist(), strict=True)
         )
         return Explanation(self.text, *outcome, words, sentences, answer, self.second, self.readings.count)
-
-
-def _runs(units: Sequence[Unit], first: int, behind: int, runs: int) -> list[Part]:
-    cuts = [first + round((behind - first) * n / runs) for n in range(runs + 1)] if runs else []
-    return [part_of(units, start, end) for start, end in pairwise(cuts)]
 
 
 def settle(weights: Floats, total: float) -> Floats:
