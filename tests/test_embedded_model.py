@@ -119,12 +119,7 @@ def test_a_text_without_words_is_defined_and_unsure(embedded: SentimentModel, te
 @pytest.mark.parametrize(
     ("text", "praised", "blamed"),
     [
-        pytest.param(
-            "The soup was wonderful, but the waiter was rude.",
-            "soup",
-            "waiter",
-            marks=pytest.mark.xfail(strict=True, reason="half of opposite verdicts are wrong, as its card says"),
-        ),
+        ("The soup was wonderful, but the waiter was rude.", "soup", "waiter"),
         ("Terrible battery, great screen.", "screen", "battery"),
         ("The keyboard is a joy to type on. The fan is loud and annoying.", "keyboard", "fan"),
         ("Lovely room, awful breakfast.", "room", "breakfast"),

@@ -118,11 +118,13 @@ def judge(dev: Dev) -> dict[str, Any]:
     whole, aspects, rated = (judging.answer_parts(model, parts) for parts in (dev.whole, dev.aspects, dev.rated))
     chosen = judging.fit(whole)
     replace(Bundle.open(BUNDLE), calibration=chosen).write()
+    # Two readings are averaged of a text with an aspect, so there the temperature has a say in the verdict.
+    of_aspects = judging.answer_parts(polarbert.load(BUNDLE), dev.aspects)
     return {
         "edition": EDITION,
         "parts": {name: judging.part_figures(answered) for name, answered in whole.items()},
-        "aspects": {name: judging.part_figures(answered) for name, answered in aspects.items()},
-        "conflicts": judging.conflict_figures(aspects),
+        "aspects": {name: judging.part_figures(answered) for name, answered in of_aspects.items()},
+        "conflicts": judging.conflict_figures(of_aspects),
         "calibration": judging.calibration(whole, aspects | rated, chosen),
         "behaviour": judging.behaviour_figures(BUNDLE),
     }

@@ -31,7 +31,8 @@ base_model: sentence-transformers/all-MiniLM-L6-v2
 
 Says of an English text, or of what it says about an aspect, whether the sentiment is negative, neutral or positive.
 BERT with 6 layers, hidden size 384 and 22.7 million parameters; `polarbert` scores with the int8 graph in this
-directory, `transformers` opens the weights. An aspect is the second segment: `[CLS] text [SEP] aspect [SEP]`.
+directory, `transformers` opens the weights. An aspect is the second segment: `[CLS] text [SEP] aspect [SEP]`;
+`polarbert` reads the clauses that mention it once more by themselves, and answers with the mean.
 
     polarbert predict "Great screen, but the battery dies by noon"
     polarbert predict "Great screen, but the battery dies by noon" --aspect screen --aspect battery
@@ -73,8 +74,8 @@ LIMITS = """
 
 - English. Other languages get an answer, often a confident and wrong one; so does gibberish at times.
 - Three-star reviews are the hard part: what counts as neutral differs between collections and between people.
-- Opposite verdicts on two aspects of one text: about half of them come out right (above), no better than chance. The
-  verdict on the whole text draws the others to it.
+- Opposite verdicts on two aspects of one text: one in three comes out wrong (above), most often where the text does not
+  name the aspect, or where both stand in one clause. The verdict on the whole text draws the others to it.
 - It misses plain praise at times: "The staff were so kind and the room was spotless. We will be back." comes out
   negative.
 - Denied blame ("not dull at all"), a denial behind a long insertion, and comparisons are often misread (above).

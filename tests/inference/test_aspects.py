@@ -20,6 +20,7 @@ from polarbert.errors import UsageError
 from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import load_engine
 from polarbert.inference.evaluate import evaluate
+from polarbert.inference.explain import settle
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
@@ -61,6 +62,75 @@ def test_answers_name_their_aspects_in_input_order(judge: SentimentModel) -> Non
     assert len({tuple(answer.probabilities.values()) for answer in answers}) == 3
 
 
+def unfocused(bundle: Path) -> SentimentModel:
+    """The model with whole texts alone before it."""
+    loaded = load(bundle)
+    assert isinstance(loaded, SentimentModel)
+    loaded.context_of = lambda *_: []  # type: ignore[method-assign]
+    return loaded
+
+
+def test_the_clause_that_mentions_an_aspect_counts_as_much_as_the_whole_text(
+    judge: SentimentModel, judging: Path
+) -> None:
+    plain = unfocused(judging)
+    parts = plain.predict([TEXT, "the battery was so bad"], ["battery"] * 2)
+    mean = np.mean([list(one.probabilities.values()) for one in parts], axis=0)
+    found = judge.predict([TEXT], ["battery"])[0]
+    np.testing.assert_allclose(list(found.probabilities.values()), mean, atol=2e-3)
+    assert (found.n_tokens, found.n_windows) == (11, 1)
+    for aspect in ("price", "screen is great but the battery"):  # not mentioned; nothing stands outside of its clause
+        assert judge.predict([TEXT], [aspect]) == plain.predict([TEXT], [aspect])
+
+
+def test_in_a_long_text_too(judge: SentimentModel, judging: Path) -> None:
+    text = f"{'The app is great. ' * 40} The battery was so bad."
+    plain = unfocused(judging)
+    parts = plain.predict([text, "The battery was so bad."], ["battery"] * 2)
+    mean = np.mean([list(one.probabilities.values()) for one in parts], axis=0)
+    found = judge.predict([text], ["battery"])[0]
+    np.testing.assert_allclose(list(found.probabilities.values()), mean, atol=2e-3)
+    assert found.n_windows == parts[0].n_windows > 3
+
+
+def test_weights_for_an_aspect_are_those_of_brute_force(judge: SentimentModel, judging: Path) -> None:
+    plain, words, aspect, label = unfocused(judging), TEXT.split(), "battery", "negative"
+    clause = range(words.index("but") + 1, len(words))
+
+    def value(kept: list[int]) -> float:
+        readings = [kept, [number for number in kept if number in clause] or kept]
+        texts = [" ".join(words[number] for number in reading) for reading in readings]
+        chances = [one.probabilities[label] for one in plain.predict(texts, [aspect] * 2)]
+        mean = float(np.mean(chances))
+        return math.log(mean / (1 - mean))
+
+    everything = list(range(len(words)))
+    expected = []
+    for word in everything:
+        near = [other for other in everything if abs(other - word) <= 2]
+        whole = value(everything) - value([other for other in everything if other != word])
+        phrase = value(near) - value([other for other in near if other != word])
+        expected.append((whole + phrase + value([word]) - value([])) / 3)
+    found = judge.explain(TEXT, label, aspect)
+    settled = settle(np.array(expected), value(everything) - value([]))
+    np.testing.assert_allclose([word.weight for word in found.words], settled, atol=0.02)
+
+
+@pytest.mark.parametrize("sentences", [12, 200])
+def test_weights_of_a_long_text_add_up_and_favour_the_clauses_with_the_aspect(
+    judge: SentimentModel, judging: Path, sentences: int
+) -> None:
+    text = f"{'The app is great. ' * sentences} The battery was so bad."
+    found, other = (one.explain(text, "negative", "battery") for one in (judge, unfocused(judging)))
+    odds = [math.log(chance / (1 - chance)) for chance in (found.baseline, found.probability)]
+    assert sum(word.weight for word in found.words) == pytest.approx(odds[1] - odds[0], abs=2e-3)
+    shares = [
+        sum(abs(word.weight) for word in one.words[-6:]) / sum(abs(w.weight) for w in one.words)
+        for one in (found, other)
+    ]
+    assert shares[0] > shares[1]
+
+
 def test_without_an_aspect_the_whole_text_is_judged_as_ever(judge: SentimentModel, model: SentimentModel) -> None:
     texts = [TEXT, "so great", ""]
     assert judge.predict(texts) == judge.predict(texts, aspects=[None] * 3) == model.predict(texts)
@@ -73,8 +143,8 @@ def test_without_an_aspect_the_whole_text_is_judged_as_ever(judge: SentimentMode
 def test_a_text_is_computed_once_for_each_of_its_aspects(judging: Path) -> None:
     loaded = load(judging)
     loaded.engine = spy = SpyEngine(loaded.engine)
-    loaded.predict([TEXT] * 6, aspects=["screen", "battery", None, "screen", "battery", None])
-    assert spy.computed == 3
+    loaded.predict([TEXT] * 6, aspects=["screen", "price", None, "screen", "price", None])
+    assert spy.computed == 4  # the text is read alone, and with each aspect; the clause with "screen" once more
 
 
 @pytest.mark.parametrize(
@@ -121,7 +191,7 @@ def test_a_long_text_is_read_in_windows_each_beside_the_aspect(judging: Path) ->
     loaded.engine = spy = SpyEngine(loaded.engine)
     answer = loaded.predict([" ".join([TEXT] * 20)], aspects=["battery"])[0]
     assert (answer.n_tokens, answer.aspect) == (20 * 10 + 1, "battery")
-    assert answer.n_windows == spy.computed > 3
+    assert answer.n_windows == spy.computed - 1 > 3  # the clauses with the aspect are one window more
     battery = loaded.tokenizer.encode(["battery"])[0].ids[0]
     for row in (row for batch in spy.batches for row in batch.tolist()):
         read = [piece for piece in row if piece != loaded.tokenizer.pad_id]

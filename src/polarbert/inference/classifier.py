@@ -19,6 +19,7 @@ from polarbert.inference.explanation import Explanation
 from polarbert.inference.prediction import DECIMALS, Prediction, make_prediction
 from polarbert.inference.predictor import Answer, Predictor, Window, checked_text, given_texts, given_values
 from polarbert.text import cut_windows, is_wordless, join_segments
+from polarbert.text.local_context import local_context
 from polarbert.text.tokenizer import is_blank
 
 TextPair = tuple[str, str | None]
@@ -31,7 +32,8 @@ class Cut:
     Attributes:
         windows: of all texts, in order.
         owners: the number of the text of each window.
-        weights: the pieces of its text in each window.
+        weights: what each window counts beside others of its text: its pieces; what is read once more by itself, those
+            of all others together.
         n_tokens, n_windows, n_unknown: of each text.
     """
 
@@ -41,6 +43,12 @@ class Cut:
     n_tokens: list[int] = field(default_factory=list)
     n_windows: list[int] = field(default_factory=list)
     n_unknown: list[int] = field(default_factory=list)
+
+    def add(self, owner: int, window: Window, weight: int) -> None:
+        """One more window of the text of that number."""
+        self.windows.append(window)
+        self.owners.append(owner)
+        self.weights.append(weight)
 
 
 class TextPredictor(Predictor[TextPair, Answer]):
@@ -90,25 +98,44 @@ class TextPredictor(Predictor[TextPair, Answer]):
         np.add.at(totals, cut.owners, weights[:, None])
         return np.asarray(sums / totals)
 
+    def context_of(self, text: str, second: str | None) -> list[tuple[int, int]]:  # noqa: ARG002 - most have none
+        """(start, end) of stretches of a text that are read once more without the rest, and count as much as all."""
+        return []
+
+    def window(self, first: Sequence[int], second: Sequence[int] | None) -> Window:
+        """Pieces of a text, and of a second one, as the network reads them."""
+        ids = join_segments(self.tokenizer.cls_id, self.tokenizer.sep_id, first, second)
+        return Window(ids, None if second is None else len(first) + 2)
+
     def read(self, pairs: Sequence[TextPair]) -> Cut:
-        """Word pieces, and windows where a text is too long for the network to read at once."""
+        """Word pieces, and windows where a text is too long for the network to read at once.
+
+        What `context_of` finds is one more window, as much of it as the network reads at once.
+        """
         tokenizer, room = self.tokenizer, self.bundle.window - 2
         firsts = tokenizer.encode([first for first, _ in pairs])
         seconds = iter(tokenizer.encode([second for _, second in pairs if second is not None]))
+        contexts = self._contexts(pairs)
         cut = Cut()
         for number, (pieces, (_, second_text)) in enumerate(zip(firsts, pairs, strict=True)):
             second = None if second_text is None else next(seconds).ids[: room // 2]
             space = room if second is None else room - 1 - len(second)
             parts = cut_windows(len(pieces.ids), space, min(self.bundle.overlap, space // 2))
-            for start, end in parts:
-                ids = join_segments(tokenizer.cls_id, tokenizer.sep_id, pieces.ids[start:end], second)
-                cut.windows.append(Window(ids, None if second is None else end - start + 2))
-                cut.owners.append(number)
-                cut.weights.append(max(1, end - start))
+            weights = [max(1, end - start) for start, end in parts]
+            for (start, end), weight in zip(parts, weights, strict=True):
+                cut.add(number, self.window(pieces.ids[start:end], second), weight)
+            if number in contexts:
+                cut.add(number, self.window(contexts[number][:space], second), sum(weights))
             cut.n_tokens.append(len(pieces.ids) + len(second or ()))
             cut.n_windows.append(len(parts))
             cut.n_unknown.append([*pieces.ids, *(second or ())].count(tokenizer.unk_id))
         return cut
+
+    def _contexts(self, pairs: Sequence[TextPair]) -> dict[int, list[int]]:
+        """Word pieces of what `context_of` finds, by the number of the input."""
+        found = {number: spans for number, pair in enumerate(pairs) if (spans := self.context_of(*pair))}
+        texts = [" ".join(pairs[number][0][start:end] for start, end in spans) for number, spans in found.items()]
+        return {number: pieces.ids for number, pieces in zip(found, self.tokenizer.encode(texts), strict=True)}
 
 
 class Classifier(TextPredictor[Prediction]):
@@ -189,6 +216,10 @@ class SentimentModel(Classifier):
     """
 
     second_is_aspect = True
+
+    def context_of(self, text: str, second: str | None) -> list[tuple[int, int]]:
+        """Of a text with an aspect the clauses that mention it: see `polarbert.text.local_context`."""
+        return [] if second is None else local_context(text, second)
 
     def predict(self, texts: Iterable[str], aspects: Iterable[str | None] | None = None) -> list[Prediction]:
         """Score texts.

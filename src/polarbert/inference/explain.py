@@ -15,7 +15,7 @@ exactly from reading it alone; then each sentence is read alone.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,9 +28,19 @@ from polarbert.errors import UsageError
 from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
 from polarbert.inference.prediction import DECIMALS
 from polarbert.inference.predictor import Window
-from polarbert.inference.text_parts import Ids, Part, Unit, grouped, packed, part_of, units_of
+from polarbert.inference.text_parts import (
+    Ids,
+    Part,
+    Section,
+    Unit,
+    grouped,
+    packed,
+    part_of,
+    sections_of,
+    units_of,
+    within,
+)
 from polarbert.text.sentences import sentence_spans
-from polarbert.text.windows import join_segments
 
 if TYPE_CHECKING:
     from polarbert.inference.classifier import TextPredictor
@@ -51,28 +61,43 @@ class Scales:
     Args:
         units: word pieces of each.
         around: units on each side that are the phrase of one.
+        context: those of the pieces that are read once more without the rest; none where nothing is.
 
     Attributes:
         readings: word pieces of each, no two of them the same units; the first is empty.
     """
 
-    def __init__(self, units: Sequence[Ids], around: int) -> None:
+    def __init__(self, units: Sequence[Ids], around: int, context: Sequence[Ids] = ()) -> None:
         places = np.arange(len(units))
         one = places[:, None] == places
         near = abs(places[:, None] - places) <= around
         ends = np.array([[False], [True]]).repeat(len(units), axis=1)
         masks, self._places = np.unique(np.vstack([ends, ~one, one, near, near & ~one]), axis=0, return_inverse=True)
-        self.readings = [[number for n in np.flatnonzero(mask).tolist() for number in units[n]] for mask in masks]
+        self.readings = [_joined(units, mask) for mask in masks]
+        known = {tuple(ids): number for number, ids in enumerate(self.readings)}
+        self._beside = list(range(len(masks)))  # the reading that is one half of what is said of each
+        for number, mask in enumerate(masks if context else ()):
+            ids = _joined(context, mask)
+            if ids and tuple(ids) not in known:
+                known[tuple(ids)] = len(self.readings)
+                self.readings.append(ids)
+            self._beside[number] = known[tuple(ids)] if ids else number
 
-    def weights(self, values: Floats) -> Floats:
+    def weights(self, explained: Explained, said: Floats) -> Floats:
         """(units,) the mean of the three differences.
 
         Args:
-            values: (readings,).
+            explained: how what is said is weighed.
+            said: (readings, labels) what the network says of each.
         """
+        values = explained.values((said[: len(self._beside)] + said[self._beside]) / 2)
         found = values[self._places.ravel()]
         whole, (without, alone, phrase, rest) = found[1], found[2:].reshape(4, -1)
         return np.asarray(((whole - without) + (alone - found[0]) + (phrase - rest)) / 3)
+
+
+def _joined(units: Sequence[Ids], mask: NDArray[np.bool_]) -> Ids:
+    return [number for n in np.flatnonzero(mask).tolist() for number in units[n]]
 
 
 class Readings:
@@ -115,9 +140,7 @@ class Readings:
         return self._predictor.said(self._predictor.text_logits(windows))
 
     def _window(self, ids: Ids) -> Window:
-        tokenizer, read = self._predictor.tokenizer, ids[: self.space]
-        second_at = None if self._second is None else len(read) + 2
-        return Window(join_segments(tokenizer.cls_id, tokenizer.sep_id, read, self._second), second_at)
+        return self._predictor.window(ids[: self.space], self._second)
 
 
 @dataclass(frozen=True)
@@ -151,7 +174,8 @@ def explain_text(
 
     A text of up to `MOST_WORDS` words takes one batched call. A longer one takes two, for which the network reads at
     most five times the text, and 24,000 pieces besides. A second text stands behind each reading: with one it is at
-    most thirteen times the text, and 300 times the second text besides.
+    most thirteen times the text, and 300 times the second text besides. What is read once more without the rest, as are
+    the clauses that mention an aspect, takes at most as much again.
 
     Args:
         predictor: a model that has one answer a text.
@@ -171,28 +195,36 @@ def explain_text(
         raise UsageError(f"there is no label {label!r}; the labels of this model are {', '.join(predictor.labels)}")
     readings = Readings(predictor, text, second)
     units = units_of(text, predictor.tokenizer.encode([text], offsets=True)[0])
+    explaining = _Explaining(
+        predictor, readings, text, second, label, within(units, predictor.context_of(text, second))
+    )
     if len(units) <= MOST_WORDS and _cost(units, readings.behind) <= _most(readings.behind):
-        return _Explaining(predictor, readings, text, second, label).by_words(units)
-    return _Explaining(predictor, readings, text, second, label).by_sentences(units)
+        return explaining.by_words(units)
+    return explaining.by_sentences(units)
 
 
 @dataclass
 class _Explaining:
-    """One explanation in the making."""
+    """One explanation in the making.
+
+    Attributes:
+        context: the pieces of each unit that are read once more without the rest; empty where nothing is.
+    """
 
     predictor: TextPredictor[Any]
     readings: Readings
     text: str
     second: str | None
     label: str | None
+    context: Sequence[Ids] = ()
 
     def by_words(self, units: Sequence[Unit]) -> Explanation:
         """Of a short text."""
-        scales = Scales([unit.ids for unit in units], WORDS_AROUND)
+        scales = Scales([unit.ids for unit in units], WORDS_AROUND, self.context)
         answer, said = self.readings.answer(scales.readings)
         explained = self._explained(answer)
         outcome = self._outcome(explained, answer, said[0])
-        weights = settle(scales.weights(explained.values(said)), self._total(explained, outcome))
+        weights = settle(scales.weights(explained, said), self._total(explained, outcome))
         return self._explanation(outcome, units, weights, (), answer)
 
     def by_sentences(self, units: Sequence[Unit]) -> Explanation:
@@ -201,19 +233,19 @@ class _Explaining:
         whole = sum(len(unit.ids) for unit in units) <= self.readings.space
         if whole:
             parts = grouped(parts)
-            scales = Scales([part.ids for part in parts], SENTENCES_AROUND)
+            scales = Scales([part.ids for part in parts], SENTENCES_AROUND, self._contexts(parts))
             answer, said = self.readings.answer(scales.readings)
         else:
             parts = packed(parts, self.readings.behind // 4, lambda part: self._is_affordable(units, part))
-            sections = packed(parts, self.readings.space)
-            answer, said = self.readings.answer([[], *(part.ids for part in [*sections, *parts])])
+            sections = sections_of(parts, self.readings.space, self._contexts(parts))
+            answer, said = self.readings.answer([[], *(ids for section in sections for ids in section.readings)])
         explained = self._explained(answer)
         outcome = self._outcome(explained, answer, said[0])
         total = self._total(explained, outcome)
         if whole:
-            weights = settle(scales.weights(explained.values(said)), total)
+            weights = settle(scales.weights(explained, said), total)
         else:
-            weights = _in_sections(explained, said, sections, parts, total)
+            weights = _in_sections(explained, said, sections, len(parts), total)
         opened = _opened(units, parts, weights, self.readings.behind)
         of_words = self._words(explained, units, parts, weights, opened)
         sentences = tuple(
@@ -234,6 +266,12 @@ class _Explaining:
             parts += [part for start, end in pairwise(cuts) for part in self._affordable(units, start, end)]
         return parts
 
+    def _contexts(self, parts: Sequence[Part]) -> list[Ids]:
+        """As `context`, of parts."""
+        if not self.context:
+            return []
+        return [[n for ids in self.context[part.first : part.behind] for n in ids] for part in parts]
+
     def _affordable(self, units: Sequence[Unit], first: int, behind: int) -> list[Part]:
         """A run of units, halved until each part can be opened or is a single unit."""
         part = part_of(units, first, behind)
@@ -250,13 +288,17 @@ class _Explaining:
         self, explained: Explained, units: Sequence[Unit], parts: Sequence[Part], weights: Floats, opened: set[int]
     ) -> Floats:
         """(units,) weights of words; those of a sentence that is not opened share its weight."""
-        scales = {n: Scales([u.ids for u in units[parts[n].first : parts[n].behind]], WORDS_AROUND) for n in opened}
-        values = explained.values(self.readings.said([ids for one in scales.values() for ids in one.readings]))
+        spans = {number: slice(parts[number].first, parts[number].behind) for number in opened}
+        scales = {
+            number: Scales([unit.ids for unit in units[span]], WORDS_AROUND, self.context[span])
+            for number, span in spans.items()
+        }
+        said = self.readings.said([ids for one in scales.values() for ids in one.readings])
         result = np.zeros(len(units))
         for number, (part, weight) in enumerate(zip(parts, weights.tolist(), strict=True)):
             if number in scales:
-                own, values = np.split(values, [len(scales[number].readings)])
-                shares = scales[number].weights(own)
+                own, said = np.split(said, [len(scales[number].readings)])
+                shares = scales[number].weights(explained, own)
             else:
                 shares = np.array([float(bool(unit.ids)) for unit in units[part.first : part.behind]])
                 shares *= weight / max(shares.sum(), 1)
@@ -314,32 +356,29 @@ def settle(weights: Floats, total: float) -> Floats:
     return np.asarray(total * shares / shares.sum())
 
 
-def _in_sections(
-    explained: Explained, said: Floats, sections: Sequence[Part], parts: Sequence[Part], total: float
-) -> Floats:
+def _in_sections(explained: Explained, said: Floats, sections: Sequence[Section], parts: int, total: float) -> Floats:
     """(parts,) weights of the parts of a text that is read in several windows.
 
-    Its answer is the mean of what sections say by their lengths, so each adds its length times its distance from the
-    answer to nothing; the slope of the line from there to the mean turns that into log-odds.
+    Its answer is the mean of what sections say by their shares, so each adds its share of its distance from the answer
+    to nothing; the slope of the line from there to the mean turns that into log-odds.
 
     Args:
         explained: what is explained.
-        said: (1 + sections + parts, labels) of nothing, of each section and of each part alone.
-        sections: of whole parts.
-        parts: of the text.
+        said: (readings, labels) of nothing, then of each section as its `readings` are.
+        sections: of parts.
+        parts: how many there are.
         total: what all weights add up to.
     """
-    chances = said[:, explained.number]
-    lengths = np.array([max(1, len(section.ids)) for section in sections], dtype=np.float64)
-    distances = (chances[1 : 1 + len(sections)] - chances[0]) * lengths / lengths.sum()
+    chances, values = said[:, explained.number], explained.values(said)
+    begins = np.cumsum([1, *(len(section.readings) for section in sections)])[:-1]
+    distances = (chances[begins] - chances[0]) * [section.share for section in sections]
     low, high = explained.scale(np.array([chances[0], chances[0] + distances.sum()]))
     slope = (high - low) / distances.sum() if abs(distances.sum()) > LEAST_PROBABILITY else 1.0
-    of_sections = settle(distances * slope, total).tolist()
-    values = explained.values(said)
-    alone = values[1 + len(sections) :] - values[0]
-    bounds = [section.behind for section in sections]
-    owners = np.array([bisect_right(bounds, part.first) for part in parts])
-    return np.concatenate([settle(alone[owners == n], weight) for n, weight in enumerate(of_sections)])
+    result = np.zeros(parts)
+    for section, begin, weight in zip(sections, begins.tolist(), settle(distances * slope, total), strict=True):
+        alone = values[begin + 1 : begin + len(section.readings)] - values[0]
+        result[list(section.parts)] += settle(alone, float(weight))
+    return result
 
 
 def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats, behind: int) -> set[int]:

@@ -43,6 +43,21 @@ class Part:
     ids: Ids
 
 
+@dataclass(frozen=True)
+class Section:
+    """What the network reads at once of a text that is too long for it.
+
+    Attributes:
+        share: what it counts in the answer.
+        parts: numbers of the parts that it is made of.
+        readings: word pieces of all of it, and then of each part alone.
+    """
+
+    share: float
+    parts: Sequence[int]
+    readings: Sequence[Ids]
+
+
 def units_of(text: str, pieces: Pieces) -> list[Unit]:
     """The words of a text with their pieces; words that one piece covers, as in the emoticon ":)", are one.
 
@@ -104,3 +119,44 @@ def _together(one: Part, other: Part) -> Part:
 def part_of(units: Sequence[Unit], first: int, behind: int) -> Part:
     """The units from `first` to the one before `behind`."""
     return Part(first, behind, [number for unit in units[first:behind] for number in unit.ids])
+
+
+def within(units: Sequence[Unit], spans: Sequence[tuple[int, int]]) -> list[Ids]:
+    """The pieces of each unit that begins in one of some stretches of the text, in order; empty without stretches.
+
+    Args:
+        units: of a text.
+        spans: (start, end) of each stretch, in characters.
+    """
+    found: list[Ids] = [[] for _ in units] if spans else []
+    starts = [unit.start for unit in units]
+    for start, end in spans:
+        for number in range(bisect_left(starts, start), bisect_left(starts, end)):
+            found[number] = units[number].ids
+    return found
+
+
+def sections_of(parts: Sequence[Part], size: int, context: Sequence[Ids] = ()) -> list[Section]:
+    """Parts in sections of at most `size` pieces, which share the answer by their lengths.
+
+    Args:
+        parts: neighbours.
+        size: most pieces of a section.
+        context: of each part the pieces that are read once more without the rest, as a section that has half of the
+            answer; empty where nothing is.
+    """
+    packs = packed(parts, size)
+    bounds = [pack.behind for pack in packs]
+    members: list[list[int]] = [[] for _ in packs]
+    for number, part in enumerate(parts):
+        members[bisect_right(bounds, part.first)].append(number)
+    lengths = [max(1, len(pack.ids)) for pack in packs]
+    whole = sum(lengths) * (2 if any(context) else 1)
+    sections = [
+        Section(length / whole, own, [pack.ids, *(parts[number].ids for number in own)])
+        for pack, length, own in zip(packs, lengths, members, strict=True)
+    ]
+    if mentioning := [number for number, ids in enumerate(context) if ids]:
+        together = [number for ids in context for number in ids]
+        sections.append(Section(0.5, mentioning, [together, *(context[number] for number in mentioning)]))
+    return sections

@@ -1,0 +1,104 @@
+"""Which clauses mention an aspect."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polarbert.text.local_context import MOST_CHARACTERS, local_context
+
+
+def found(text: str, aspect: str) -> list[str]:
+    return [text[start:end] for start, end in local_context(text, aspect)]
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect", "clauses"),
+    [
+        ("The soup was wonderful, but the waiter was rude.", "soup", ["The soup was wonderful"]),
+        ("The soup was wonderful, but the waiter was rude.", "WAITER", ["the waiter was rude."]),
+        ("Crisp screen, mushy keyboard.", "keyboard", ["mushy keyboard."]),
+        ("Fine pens. The ink smears and the nib is scratchy.", "ink", ["The ink smears"]),
+        ("Slow delivery (the parcel was wet) yet the book is fine", "parcel", ["the parcel was wet"]),
+        ("The room is small \u2014 the view makes up for it", "view", ["the view makes up for it"]),
+        (
+            "The soup was hot. Bread came late. I would have the soup again!",
+            "soup",
+            ["The soup was hot.", "I would have the soup again!"],
+        ),
+        ("Good waiter, good soup, bad wine", "soup", ["good soup"]),
+    ],
+)
+def test_the_clauses_that_mention_it(text: str, aspect: str, clauses: list[str]) -> None:
+    assert found(text, aspect) == clauses
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect", "clauses"),
+    [
+        ("Screen: superb. Keyboard: mushy.", "screen", ["Screen: superb."]),
+        ("Screen: superb. Keyboard: mushy.", "keyboard", ["Keyboard: mushy."]),
+        ("The screen, battery and case are great; support is not", "battery", ["battery and case are great"]),
+        ("It came with a dead mouse, the keyboard", "keyboard", ["It came with a dead mouse, the keyboard"]),
+        ("Loud fan. The case, 👍, is nice", "case", ["The case, 👍, is nice"]),
+    ],
+)
+def test_a_clause_that_says_nothing_brings_its_neighbour(text: str, aspect: str, clauses: list[str]) -> None:
+    assert found(text, aspect) == [one for one in clauses if one != text]
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect"),
+    [
+        ("The batteries die, the screen is fine", "battery"),
+        ("The battery dies, the screen is fine", "batteries"),
+        ("The glasses broke, the case is fine", "glass"),
+        ("The price is fair, the case is not", "prices"),
+        ("Battery  life is short, the case is fine", "battery life"),
+    ],
+)
+def test_one_and_many_are_the_same(text: str, aspect: str) -> None:
+    assert len(found(text, aspect)) == 1
+    assert found(text, aspect)[0] == text.split(",", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "aspect"),
+    [
+        ("The soup was wonderful, but the waiter was rude.", "parking"),  # not mentioned
+        ("The soup was wonderful.", "soup"),  # nothing else is said
+        ("bread and butter", "bread and butter"),
+        ("soup", "soup"),
+        ("souper, duper", "soup"),  # another word
+        ("", "soup"),
+        ("The soup, the wine", " "),
+        ("The soup, the wine", "soup" * MOST_CHARACTERS),
+    ],
+)
+def test_where_there_is_none(text: str, aspect: str) -> None:
+    assert found(text, aspect) == []
+
+
+def test_a_name_with_a_boundary_in_it_is_not_cut() -> None:
+    assert found("The bar-and-grill is loud, the rooms are not", "bar-and-grill") == ["The bar-and-grill is loud"]
+    assert found("Salt and Smoke is loud, the rooms are not", "salt and smoke") == ["Salt and Smoke is loud"]
+    assert found("C++ (fast) is hard, C# is not", "c++") == ["C++ (fast"]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["soup", "was", "bad", ",", "but", ".", "!", "(", ")", "-", "\n", "and", "Soup", "😀", ":"])
+    ),
+    st.sampled_from(["soup", "was bad", "and"]),
+)
+def test_clauses_stand_in_order_and_each_has_words(words: list[str], aspect: str) -> None:
+    text = " ".join(words)
+    spans = local_context(text, aspect)
+    flat = [place for span in spans for place in span]
+    assert flat == sorted(flat)
+    for start, end in spans:
+        assert text[start:end] == text[start:end].strip() != ""
+    if spans:
+        assert aspect.split(maxsplit=1)[0] in " ".join(text[start:end] for start, end in spans).lower()
+        assert sum(end - start for start, end in spans) < len(text)
