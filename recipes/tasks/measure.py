@@ -93,7 +93,8 @@ class Contest:
         chosen, base = sets.SETS[self._name], self._base
         if self._parts is None:
             self._parts = sets.read(chosen)
-        parts = sets.draw(self._parts, self._asked.rows, DEV_ROWS, seed)
+        rows = min(self._asked.rows, chosen.most_rows or self._asked.rows)
+        parts = sets.draw(self._parts, rows, DEV_ROWS, seed)
         kind = make_kind(chosen, parts.train, base)
         budget = make_budget(kind, parts, base, self._asked.passes, seed, self._asked.device)
         outcome = CONTENDERS[contender](chosen, parts, base, budget)

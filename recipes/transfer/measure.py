@@ -73,6 +73,7 @@ OPTIONS = {
     "layer_decay 1/2.6": Option({"layer_decay": round(1 / 2.6, 3)}),
     "unfreeze 0.3": Option({"unfreeze": 0.3}),
     "unfreeze 0.3, layer_decay 0.9": Option({"unfreeze": 0.3, "layer_decay": 0.9}),
+    "dropout 0": Option({"dropout": 0.0}),
     "auxiliary_lm 0.2": Option({"auxiliary_lm": 0.2}),
     "3 layers": Option({"keep_layers": 3}),
     "3 layers, teacher": Option({"keep_layers": 3, "teacher_weight": 0.7}, "3 layers", teacher=True),

@@ -32,6 +32,7 @@ from polarbert.training.card import CardFacts, model_card
 from polarbert.training.confidence import fit_calibration
 from polarbert.training.config import read_settings
 from polarbert.training.recipe import check_settings
+from polarbert.training.transfer import TransferSettings
 
 pytest_plugins = ["tests.finetune_fixtures"]
 
@@ -313,10 +314,19 @@ def test_small_data_and_a_narrow_base_are_adapted_to(make: Make) -> None:
     usual = TrainSettings()
     asked = replace(QUICK.training, epochs=usual.epochs, batch_tokens=usual.batch_tokens, evaluations=30, patience=1)
     result = make("adapted", settings=FineTuneSettings(training=asked))
-    training = read_settings(result.path / "training" / "settings.toml", FineTuneSettings).training
-    assert training.batch_tokens == 256
-    assert training.epochs > 10
-    assert training.learning_rate == asked.learning_rate, "what was set stays"
+    used = read_settings(result.path / "training" / "settings.toml", FineTuneSettings)
+    assert used.training.batch_tokens == 256
+    assert used.training.epochs > 10
+    assert used.training.learning_rate == asked.learning_rate, "what was set stays"
+
+
+def test_dropout_is_what_the_settings_say_and_else_the_base_s_own(make: Make) -> None:
+    bundles = {}
+    for name, dropout in (("own", None), ("same", 0.1), ("none", 0.0)):
+        result = make(f"dropout-{name}", settings=replace(QUICK, transfer=TransferSettings(dropout=dropout)))
+        bundles[name] = bundle_files(result.path)["model.safetensors"]
+    assert bundles["own"] == bundles["same"] != bundles["none"]
+    assert json.loads((result.path / "config.json").read_text("utf-8"))["hidden_dropout_prob"] == 0.1
 
 
 def test_more_threads_than_processors_are_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

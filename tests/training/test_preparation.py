@@ -44,6 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sum": {"layers": "sum", "layer_count": 2},
     "concat": {"layers": "concat", "layer_count": 3},
     "keep_layers": {"keep_layers": 2},
+    "dropout": {"dropout": 0.3},
     "layer_decay": {"layer_decay": 0.8},
     "unfreeze": {"unfreeze": 0.7, "layer_decay": 0.9},
     "auxiliary_lm": {"auxiliary_lm": 0.3},

@@ -106,6 +106,8 @@ def prepare_model(model: _Network, transfer: TransferSettings) -> _Network:
         keep_layers(model.bert, transfer.keep_layers)
     _set_mix(model.bert, transfer)
     model.config = model.bert.config
+    if transfer.dropout is not None:
+        set_dropout(model, transfer.dropout)
     if transfer.frozen:
         for part in (model.bert.embeddings, model.bert.layers):
             freeze(part)
@@ -171,11 +173,16 @@ def _replace_mix(encoder: BertEncoder, kind: str, count: int) -> None:
 def freeze(part: nn.Module) -> None:
     """Keep a part of a network as it is, and let it compute in training what it computes afterwards: no dropout."""
     part.requires_grad_(False)
+    set_dropout(part, 0.0)
+
+
+def set_dropout(part: nn.Module, rate: float) -> None:
+    """Change all rates of dropout in a network or a part of it; its configuration keeps those of the base."""
     for module in part.modules():
         if isinstance(module, Dropout):
-            module.rate = 0.0
+            module.rate = rate
         elif isinstance(module, BertSelfAttention):
-            module.attention_dropout = 0.0
+            module.attention_dropout = rate
 
 
 def with_help(

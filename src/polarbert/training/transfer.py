@@ -34,6 +34,9 @@ class TransferSettings:
         head_rate: by which the rate of the output layer is multiplied; None for 10 where words are tagged, 1 elsewhere.
             It is new, while all below was trained before (Devlin et al. 2019, section 3.2): of tags that few words
             have, it would learn nothing in the few hundred steps that small data give. Over a frozen encoder it is 1.
+        dropout: share of the network's inner values left out at random in each step (Srivastava et al. 2014), in place
+            of the base's own rates, 0.1 for BERT (Devlin et al. 2019, appendix A.2); None for those. Layers that are
+            frozen have none in any case.
         layer_decay: the rate of each layer is that of the layer above it times this, the embeddings' the least (Howard
             and Ruder 2018, section 3.2, take 1/2.6); 1 for the same rate everywhere.
         unfreeze: share of the run over which layers join in, the last one first and the embeddings last; the pooler and
@@ -62,6 +65,7 @@ class TransferSettings:
     layer_count: int = 4
     keep_layers: int = 0
     head_rate: float | None = None
+    dropout: float | None = None
     layer_decay: float = 1.0
     unfreeze: float = 0.0
     auxiliary_lm: float = 0.0
@@ -79,6 +83,8 @@ class TransferSettings:
             raise _error(f"keep_layers must be 0 (all) or more, not {self.keep_layers!r}")
         if self.head_rate is not None and not 0 < self.head_rate < math.inf:
             raise _error(f"head_rate must be above 0 and finite, not {self.head_rate!r}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise _error(f"dropout must be a share in [0, 1), not {self.dropout!r}")
         if not 0 < self.layer_decay <= 1:
             raise _error(f"layer_decay must be above 0 and at most 1, not {self.layer_decay!r}")
         if not 0 <= self.unfreeze < 1:
