@@ -40,7 +40,7 @@ def test_the_table_is_that_of_the_results(measure: ModuleType) -> None:
 
 def test_every_file_on_the_page_is_one_that_can_be_given() -> None:
     blocks = re.findall(r"^```toml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         assert TransferSettings(**tomllib.loads(block)["transfer"]).to_dict()
 
