@@ -178,7 +178,7 @@ def answers() -> Mapping[str, Answered]:
 def test_the_temperature_is_found_and_the_cross_fitted_error_is_that_of_chance(answers: Mapping[str, Answered]) -> None:
     chosen = judging.fit(answers)
     assert chosen.temperature == pytest.approx(2.0, abs=0.1)
-    found = judging.calibration(answers, {}, chosen)
+    found = judging.calibration(answers, {}, {}, chosen)
     assert found["texts"] == 12_000
     assert found["expected_calibration_error"]["measured"] < 0.02
     for target, one in found["thresholds"].items():
@@ -189,10 +189,18 @@ def test_the_temperature_is_found_and_the_cross_fitted_error_is_that_of_chance(a
 
 
 def test_a_domain_that_is_too_sure_shows_when_it_is_left_out(answers: Mapping[str, Answered]) -> None:
-    among_alike = judging.calibration(answers, {}, Calibration())["left_out"]
-    found = judging.calibration(answers, {"strange": simulated(6.0, 9)}, Calibration())["left_out"]
+    among_alike = judging.calibration(answers, {}, {}, Calibration())["left_out"]
+    found = judging.calibration(answers, {"strange": simulated(6.0, 9)}, {}, Calibration())["left_out"]
     assert found["strange"]["expected_calibration_error"]["corrected"][1] > 0.05
     assert all(one["expected_calibration_error"]["corrected"][1] < 0.01 for one in among_alike.values())
+
+
+def test_answers_about_aspects_are_judged_as_the_bundle_gives_them(answers: Mapping[str, Answered]) -> None:
+    about = {"honest": simulated(1.0, 9), "too sure": simulated(3.0, 9)}
+    found = judging.calibration(answers, {}, about, Calibration(3.0))["left_out"]
+    errors = {name: found[name]["expected_calibration_error"]["measured"] for name in about}
+    assert errors["honest"] < 0.03 < 0.1 < errors["too sure"]
+    assert found["honest"]["temperature"] == 3.0
 
 
 # ---- which edition takes the place of the last

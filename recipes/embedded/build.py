@@ -115,7 +115,7 @@ def judge(dev: Dev) -> dict[str, Any]:
     """Fit the calibration, then every figure, from the int8 bundle as users run it."""
     replace(Bundle.open(BUNDLE), calibration=Calibration()).write()
     model = polarbert.load(BUNDLE)
-    whole, aspects, rated = (judging.answer_parts(model, parts) for parts in (dev.whole, dev.aspects, dev.rated))
+    whole, rated = (judging.answer_parts(model, parts) for parts in (dev.whole, dev.rated))
     chosen = judging.fit(whole)
     replace(Bundle.open(BUNDLE), calibration=chosen).write()
     # Two readings are averaged of a text with an aspect, so there the temperature has a say in the verdict.
@@ -125,7 +125,7 @@ def judge(dev: Dev) -> dict[str, Any]:
         "parts": {name: judging.part_figures(answered) for name, answered in whole.items()},
         "aspects": {name: judging.part_figures(answered) for name, answered in of_aspects.items()},
         "conflicts": judging.conflict_figures(of_aspects),
-        "calibration": judging.calibration(whole, aspects | rated, chosen),
+        "calibration": judging.calibration(whole, rated, of_aspects, chosen),
         "behaviour": judging.behaviour_figures(BUNDLE),
     }
 

@@ -159,7 +159,10 @@ def _thresholds(found: Figures) -> Iterator[str]:
 
 
 def _left_out(domains: Figures) -> Iterator[str]:
-    yield "With the temperature fitted on all other domains (the network itself has learned from texts of each):"
+    yield (
+        "With the temperature fitted on all other domains of whole texts, among which those towards an aspect are not "
+        "(the network itself has learned from texts of each):"
+    )
     yield ""
     yield "| domain | n | temperature | expected calibration error |"
     yield "|---|---|---|---|"

@@ -121,16 +121,22 @@ def conflict_figures(answers: Mapping[str, Answered], seed: int = 0) -> dict[str
     }
 
 
-def calibration(answers: Mapping[str, Answered], others: Mapping[str, Answered], chosen: Calibration) -> dict[str, Any]:
+def calibration(
+    answers: Mapping[str, Answered],
+    rated: Mapping[str, Answered],
+    aspects: Mapping[str, Answered],
+    chosen: Calibration,
+) -> dict[str, Any]:
     """How far confidence is from accuracy, cross-fitted, and on each domain when the others alone were fitted on.
 
     Args:
-        answers: of parts of whole texts.
-        others: of more parts, which take part in the second figure alone.
-        chosen: the calibration of the bundle, for the record.
+        answers: of parts of whole texts, without calibration.
+        rated: of more such parts, which take part in the second figure alone.
+        aspects: of texts with an aspect, by the bundle with `chosen`, which no such text was fitted on.
+        chosen: the calibration of the bundle.
     """
     parts = {name: answers[name] for name in THREE_CLASS}
-    domains = parts | dict(others)
+    domains = parts | dict(rated)
     return {
         "temperature": chosen.temperature,
         "unsure_below": chosen.unsure_below,
@@ -138,7 +144,8 @@ def calibration(answers: Mapping[str, Answered], others: Mapping[str, Answered],
         "left_out": {
             name: _left_out(one, [other for rest, other in domains.items() if rest != name])
             for name, one in domains.items()
-        },
+        }
+        | {name: _domain(one, chosen.temperature, 1.0) for name, one in aspects.items()},
     }
 
 
@@ -173,7 +180,12 @@ def _cross_fitted(parts: Sequence[Answered]) -> dict[str, Any]:
 
 def _left_out(part: Answered, rest: Sequence[Answered]) -> dict[str, Any]:
     temperature, _ = _fitted(*_pooled(rest))
-    found = calibration_figures(*_confidence(*_pooled([part]), temperature))
+    return _domain(part, temperature, temperature)
+
+
+def _domain(part: Answered, temperature: float, left: float) -> dict[str, Any]:
+    """Of a part with the temperature for it, by `left` of which its logits are still to be divided."""
+    found = calibration_figures(*_confidence(*_pooled([part]), left))
     about = {"texts": len(part.rows), "temperature": round(temperature, 4)}
     return {**about, "expected_calibration_error": _error(found)}
 
