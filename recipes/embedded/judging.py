@@ -41,7 +41,7 @@ class Answered:
 
     Attributes:
         rows: of the part.
-        chances: (rows, 3) probabilities before calibration.
+        chances: (rows, 3) probabilities.
     """
 
     rows: Sequence[LabelledText]
@@ -65,7 +65,7 @@ class Answered:
 
 
 def answer_parts(model: Any, parts: Parts) -> dict[str, Answered]:
-    """The answers of a model without calibration, as `open_plain` gives it."""
+    """The answers of a model, with the calibration that its bundle has."""
     found = {}
     for name, rows in parts.items():
         aspects = [row.aspect for row in rows]

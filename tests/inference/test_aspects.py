@@ -21,6 +21,7 @@ from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import load_engine
 from polarbert.inference.evaluate import evaluate
 from polarbert.inference.explain import settle
+from polarbert.inference.text_parts import units_of, within
 
 pytest_plugins = ["tests.scoring_fixtures"]
 
@@ -116,6 +117,36 @@ def test_weights_for_an_aspect_are_those_of_brute_force(judge: SentimentModel, j
     np.testing.assert_allclose([word.weight for word in found.words], settled, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The app—great. The battery:bad, (so) bad :( but the screen was good",
+        "so bad battery – it was 10–20 great,the app!",
+        "battery, screen and app were so great; the app was bad…",
+        "The battery was bad. " * 3 + "Great app. " * 5 + "the BATTERY -5 so bad, battery",
+    ],
+)
+def test_an_explanation_reads_the_clauses_that_the_answer_reads(judge: SentimentModel, text: str) -> None:
+    spans = judge.context_of(text, "battery")
+    assert spans
+    units = units_of(text, judge.tokenizer.encode([text], offsets=True)[0])
+    read = judge.tokenizer.encode([" ".join(text[start:end] for start, end in spans)])[0].ids
+    assert [number for ids in within(units, spans) for number in ids] == read
+
+
+def test_clauses_that_fill_more_than_a_window_are_read_to_their_end(judge: SentimentModel, judging: Path) -> None:
+    clause = "the battery was so bad"
+    text = ", the app is great. ".join([clause] * 40) + ", it is great."
+    plain = unfocused(judging)
+    parts = plain.predict([text, " ".join([clause] * 40)], ["battery"] * 2)
+    mean = np.mean([list(one.probabilities.values()) for one in parts], axis=0)
+    found = judge.predict([text], ["battery"])[0]
+    np.testing.assert_allclose(list(found.probabilities.values()), mean, atol=2e-3)
+    explained = judge.explain(text, "negative", "battery")
+    odds = [math.log(chance / (1 - chance)) for chance in (explained.baseline, explained.probability)]
+    assert sum(word.weight for word in explained.words) == pytest.approx(odds[1] - odds[0], abs=5e-3)
+
+
 @pytest.mark.parametrize("sentences", [12, 200])
 def test_weights_of_a_long_text_add_up_and_favour_the_clauses_with_the_aspect(
     judge: SentimentModel, judging: Path, sentences: int
@@ -191,7 +222,7 @@ def test_a_long_text_is_read_in_windows_each_beside_the_aspect(judging: Path) ->
     loaded.engine = spy = SpyEngine(loaded.engine)
     answer = loaded.predict([" ".join([TEXT] * 20)], aspects=["battery"])[0]
     assert (answer.n_tokens, answer.aspect) == (20 * 10 + 1, "battery")
-    assert answer.n_windows == spy.computed - 1 > 3  # the clauses with the aspect are one window more
+    assert spy.computed == 2 * answer.n_windows > 6  # the clauses that mention the aspect are as long as the text
     battery = loaded.tokenizer.encode(["battery"])[0].ids[0]
     for row in (row for batch in spy.batches for row in batch.tolist()):
         read = [piece for piece in row if piece != loaded.tokenizer.pad_id]

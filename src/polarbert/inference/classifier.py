@@ -32,23 +32,16 @@ class Cut:
     Attributes:
         windows: of all texts, in order.
         owners: the number of the text of each window.
-        weights: what each window counts beside others of its text: its pieces; what is read once more by itself, those
-            of all others together.
+        weights: what each window counts beside others of its text, by its length.
         n_tokens, n_windows, n_unknown: of each text.
     """
 
     windows: list[Window] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
-    weights: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     n_tokens: list[int] = field(default_factory=list)
     n_windows: list[int] = field(default_factory=list)
     n_unknown: list[int] = field(default_factory=list)
-
-    def add(self, owner: int, window: Window, weight: int) -> None:
-        """One more window of the text of that number."""
-        self.windows.append(window)
-        self.owners.append(owner)
-        self.weights.append(weight)
 
 
 class TextPredictor(Predictor[TextPair, Answer]):
@@ -110,7 +103,7 @@ class TextPredictor(Predictor[TextPair, Answer]):
     def read(self, pairs: Sequence[TextPair]) -> Cut:
         """Word pieces, and windows where a text is too long for the network to read at once.
 
-        What `context_of` finds is one more window, as much of it as the network reads at once.
+        What `context_of` finds is read in windows too, which count as much as all windows of the text together.
         """
         tokenizer, room = self.tokenizer, self.bundle.window - 2
         firsts = tokenizer.encode([first for first, _ in pairs])
@@ -121,15 +114,24 @@ class TextPredictor(Predictor[TextPair, Answer]):
             second = None if second_text is None else next(seconds).ids[: room // 2]
             space = room if second is None else room - 1 - len(second)
             parts = cut_windows(len(pieces.ids), space, min(self.bundle.overlap, space // 2))
-            weights = [max(1, end - start) for start, end in parts]
-            for (start, end), weight in zip(parts, weights, strict=True):
-                cut.add(number, self.window(pieces.ids[start:end], second), weight)
-            if number in contexts:
-                cut.add(number, self.window(contexts[number][:space], second), sum(weights))
+            self._add(cut, number, pieces.ids, second, parts)
+            if context := contexts.get(number):
+                again = cut_windows(len(context), space, min(self.bundle.overlap, space // 2))
+                self._add(cut, number, context, second, again)
             cut.n_tokens.append(len(pieces.ids) + len(second or ()))
             cut.n_windows.append(len(parts))
             cut.n_unknown.append([*pieces.ids, *(second or ())].count(tokenizer.unk_id))
         return cut
+
+    def _add(
+        self, cut: Cut, owner: int, ids: Sequence[int], second: Sequence[int] | None, parts: Sequence[tuple[int, int]]
+    ) -> None:
+        """Windows whose weights go by their lengths and are 1 in sum."""
+        lengths = [max(1, end - start) for start, end in parts]
+        for (start, end), length in zip(parts, lengths, strict=True):
+            cut.windows.append(self.window(ids[start:end], second))
+            cut.owners.append(owner)
+            cut.weights.append(length / sum(lengths))
 
     def _contexts(self, pairs: Sequence[TextPair]) -> dict[int, list[int]]:
         """Word pieces of what `context_of` finds, by the number of the input."""

@@ -175,7 +175,7 @@ def explain_text(
     A text of up to `MOST_WORDS` words takes one batched call. A longer one takes two, for which the network reads at
     most five times the text, and 24,000 pieces besides. A second text stands behind each reading: with one it is at
     most thirteen times the text, and 300 times the second text besides. What is read once more without the rest, as are
-    the clauses that mention an aspect, takes at most as much again.
+    the clauses that mention an aspect, makes that at most twice as much.
 
     Args:
         predictor: a model that has one answer a text.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from polarbert.text.tokenizer import Pieces
@@ -142,21 +142,25 @@ def sections_of(parts: Sequence[Part], size: int, context: Sequence[Ids] = ()) -
     Args:
         parts: neighbours.
         size: most pieces of a section.
-        context: of each part the pieces that are read once more without the rest, as a section that has half of the
+        context: of each part the pieces that are read once more without the rest, in sections that have half of the
             answer; empty where nothing is.
     """
+    sections = _sections(parts, range(len(parts)), size)
+    mentioning = [number for number, ids in enumerate(context) if ids]
+    if not mentioning:
+        return sections
+    again = _sections([replace(parts[number], ids=context[number]) for number in mentioning], mentioning, size)
+    return [replace(section, share=section.share / 2) for section in (*sections, *again)]
+
+
+def _sections(parts: Sequence[Part], numbers: Sequence[int], size: int) -> list[Section]:
     packs = packed(parts, size)
     bounds = [pack.behind for pack in packs]
     members: list[list[int]] = [[] for _ in packs]
-    for number, part in enumerate(parts):
-        members[bisect_right(bounds, part.first)].append(number)
+    for place, part in enumerate(parts):
+        members[bisect_right(bounds, part.first)].append(place)
     lengths = [max(1, len(pack.ids)) for pack in packs]
-    whole = sum(lengths) * (2 if any(context) else 1)
-    sections = [
-        Section(length / whole, own, [pack.ids, *(parts[number].ids for number in own)])
+    return [
+        Section(length / sum(lengths), [numbers[place] for place in own], [pack.ids, *(parts[p].ids for p in own)])
         for pack, length, own in zip(packs, lengths, members, strict=True)
     ]
-    if mentioning := [number for number, ids in enumerate(context) if ids]:
-        together = [number for ids in context for number in ids]
-        sections.append(Section(0.5, mentioning, [together, *(context[number] for number in mentioning)]))
-    return sections
