@@ -160,8 +160,8 @@ def _thresholds(found: Figures) -> Iterator[str]:
 
 def _left_out(domains: Figures) -> Iterator[str]:
     yield (
-        "With a temperature that was not fitted on the domain: for whole texts one of all other domains of whole texts, "
-        "for aspects the bundle's own (the network itself has learned from texts of each):"
+        "With a temperature that was not fitted on the domain: for whole texts one of all other domains of whole "
+        "texts, for aspects the bundle's own (the network itself has learned from texts of each):"
     )
     yield ""
     yield "| domain | n | temperature | expected calibration error |"
