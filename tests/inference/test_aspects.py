@@ -20,7 +20,7 @@ from polarbert.errors import UsageError
 from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import load_engine
 from polarbert.inference.evaluate import evaluate
-from polarbert.inference.explain import settle
+from polarbert.inference.scales import settle
 from polarbert.inference.text_parts import units_of, within
 
 pytest_plugins = ["tests.scoring_fixtures"]

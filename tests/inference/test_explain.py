@@ -21,10 +21,11 @@ from polarbert.bundle import Bundle
 from polarbert.errors import UsageError
 from polarbert.inference.classifier import Regressor, SentimentModel, TextClassifier
 from polarbert.inference.engine import ENGINES
-from polarbert.inference.explain import MOST_PIECES, Readings, _Explaining, _opened, settle
+from polarbert.inference.explain import MOST_PIECES, Readings, _Explaining, _opened
 from polarbert.inference.explanation import Explanation, WordWeight
 from polarbert.inference.predictor import Window
 from polarbert.inference.predictors import make_predictor
+from polarbert.inference.scales import settle
 from polarbert.inference.text_parts import Part, grouped, packed, units_of
 from polarbert.text import WordPieceTokenizer
 

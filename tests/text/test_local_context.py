@@ -32,15 +32,7 @@ def found(text: str, aspect: str) -> list[str]:
             ["The soup was hot.", "I would have the soup again!"],
         ),
         ("Good waiter, good soup, bad wine", "soup", ["good soup"]),
-    ],
-)
-def test_the_clauses_that_mention_it(text: str, aspect: str, clauses: list[str]) -> None:
-    assert found(text, aspect) == clauses
-
-
-@pytest.mark.parametrize(
-    ("text", "aspect", "clauses"),
-    [
+        # a clause that says nothing by itself brings others
         ("Screen: superb. Keyboard: mushy.", "screen", ["Screen: superb."]),
         ("Screen: superb. Keyboard: mushy.", "keyboard", ["Keyboard: mushy."]),
         ("The screen, battery and case are great; support is not", "battery", ["battery and case are great"]),
@@ -50,12 +42,12 @@ def test_the_clauses_that_mention_it(text: str, aspect: str, clauses: list[str])
         ("They ruined the fish and the rice, but the view is nice", "rice", ["They ruined the fish and the rice"]),
         ("Cold soup; the wine; warm bread", "wine", ["the wine"]),
         ("The case (black) is loose, the lid is not", "case", ["The case (black) is loose"]),
-        ("It came with a dead mouse, the keyboard", "keyboard", ["It came with a dead mouse, the keyboard"]),
+        ("It came with a dead mouse, the keyboard", "keyboard", []),
         ("Loud fan. The case, 👍, is nice", "case", ["The case, 👍, is nice"]),
     ],
 )
-def test_a_clause_that_says_nothing_brings_its_neighbour(text: str, aspect: str, clauses: list[str]) -> None:
-    assert found(text, aspect) == [one for one in clauses if one != text]
+def test_the_clauses_that_mention_it(text: str, aspect: str, clauses: list[str]) -> None:
+    assert found(text, aspect) == clauses
 
 
 @pytest.mark.parametrize(

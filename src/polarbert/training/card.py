@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from polarbert.bundle import Bundle
@@ -13,6 +13,7 @@ from polarbert.inference.evaluation import ClassFigures, Evaluation
 from polarbert.inference.lines import percent
 from polarbert.metrics import Estimate
 from polarbert.training.base import EMBEDDED
+from polarbert.training.card_kinds import ABOUT, TWO_TEXTS, about_of
 from polarbert.training.kinds import Judgement
 from polarbert.training.recipe import FineTuneSettings
 
@@ -27,90 +28,6 @@ _METRICS = {  # as the Hub calls them
     "Pearson": "pearsonr",
     "Spearman": "spearmanr",
     "mean error": "mae",
-}
-
-
-@dataclass(frozen=True)
-class _About:
-    """What a card says of a kind of task.
-
-    Attributes:
-        pipeline: name of the task on the Hugging Face Hub.
-        tag: another one.
-        title: what the model gives.
-        what: a sentence on it; {labels} stands for the names of its classes.
-        usage: arguments of `polarbert predict`, then those of `predict` in Python.
-        decision: what int8 may change.
-        window: what becomes of long texts.
-        columns: arguments of `polarbert score`.
-        learned: what counts the same in the loss.
-    """
-
-    pipeline: str
-    tag: str
-    title: str
-    what: str
-    usage: tuple[str, str]
-    decision: str = "label"
-    window: str = "in windows whose probabilities are averaged"
-    columns: str = "--text-column TEXT"
-    learned: str = "text"
-
-
-_PAIR_COLUMNS = "--text-column FIRST --pair-column SECOND"
-_ONE, _TWO = ('"A text"', '["A text"]'), ('"A text" --pair "Another"', '["A text"], pairs=["Another"]')
-_PAIRS_RATED = "Gives pairs of texts a number: {labels}."
-_OF_ASPECTS = "Says whether the sentiment of a text, or of what it says about an aspect, is {labels}."
-_ASPECT = ('"A text" --aspect battery', '["A text"], aspects=["battery"]')
-_CLASSES = "Sorts texts into classes: {labels}."
-_ABOUT = {
-    "sentiment": _About(
-        "text-classification",
-        "sentiment-analysis",
-        "Sentiment",
-        "Says whether the sentiment of a text is {labels}.",
-        _ONE,
-    ),
-    "classification": _About("text-classification", "text-classification", "Classes", _CLASSES, _ONE),
-    "pair": _About(
-        "text-classification",
-        "text-pair-classification",
-        "Classes",
-        "Sorts pairs of texts into classes: {labels}.",
-        _TWO,
-        columns=_PAIR_COLUMNS,
-        learned="pair",
-    ),
-    "regression": _About(
-        "text-classification",
-        "regression",
-        "Numbers",
-        "Gives texts a number: {labels}.",
-        _ONE,
-        "value",
-        "in windows whose values are averaged",
-    ),
-    "tagging": _About(
-        "token-classification",
-        "token-classification",
-        "Entities",
-        "Finds entities in texts: {labels}.",
-        _ONE,
-        "tag",
-        "whole, in windows that overlap; of a word in two of them, the one that shows more of its surroundings counts",
-        learned="word",
-    ),
-    "qa": _About(
-        "question-answering",
-        "question-answering",
-        "Answers to questions",
-        "Answers a question with words of a given text.",
-        ('"A question" --context "A text"', '"A question", "A text"'),
-        "start or end",
-        "whole, in windows that overlap",
-        "--text-column PASSAGE --pair-column QUESTION",
-        "window of a passage",
-    ),
 }
 
 
@@ -160,17 +77,6 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join("\n".join(part) for part in map(list, parts) if part) + "\n"
 
 
-def _about(bundle: Bundle) -> _About:
-    """What to say of a bundle's kind."""
-    about = _ABOUT[bundle.task]
-    if bundle.task == "regression" and bundle.reads_pairs:
-        return replace(about, what=_PAIRS_RATED, usage=_TWO, columns=_PAIR_COLUMNS, learned="pair")
-    if bundle.judges_aspects:
-        columns = f"{about.columns} --aspect-column ASPECT"
-        return replace(about, what=_OF_ASPECTS, usage=_ASPECT, columns=columns)
-    return about
-
-
 def _is_mixed(facts: CardFacts) -> bool:
     """Whether it reads several layers, which other libraries do not know."""
     return facts.settings.transfer.layers != "last"
@@ -180,7 +86,7 @@ def _header(facts: CardFacts) -> Iterator[str]:
     name, hub_id = facts.base
     base = EMBEDDED_BASE if name == EMBEDDED else hub_id
     yield "---"
-    about = _about(facts.bundle)
+    about = about_of(facts.bundle)
     yield f"pipeline_tag: {about.pipeline}"
     yield f"library_name: {'polarbert' if _is_mixed(facts) else 'transformers'}"
     yield f"tags: [polarbert, {about.tag}]"
@@ -196,7 +102,7 @@ def _model_index(facts: CardFacts, evaluation: Judgement) -> Iterator[str]:
     yield "model-index:"
     yield f"- name: {_quoted(_name(facts))}"
     yield "  results:"
-    yield f"  - task: {{type: {_ABOUT[facts.bundle.task].pipeline}}}"
+    yield f"  - task: {{type: {ABOUT[facts.bundle.task].pipeline}}}"
     yield f"    dataset: {{name: {data}, type: {data}, split: test}}"
     yield "    metrics:"
     for name, estimate in evaluation.headline().items():
@@ -223,11 +129,11 @@ def _what(facts: CardFacts) -> str:
         labels = sorted({label[2:] for label in labels if label != "O"})
     *others, last = labels
     named = f"{', '.join(others)} {'or' if task == 'sentiment' else 'and'} {last}" if others else last
-    return _about(facts.bundle).what.format(labels=named)
+    return about_of(facts.bundle).what.format(labels=named)
 
 
 def _usage(facts: CardFacts) -> Iterator[str]:
-    about = _about(facts.bundle)
+    about = about_of(facts.bundle)
     yield "## Use it"
     yield ""
     yield "```console"
@@ -295,7 +201,7 @@ def _int8(facts: CardFacts) -> Iterator[str]:
     proof = facts.export["int8"]
     yield "## What int8 costs"
     yield ""
-    what = _ABOUT[facts.bundle.task].decision
+    what = ABOUT[facts.bundle.task].decision
     inputs = f"{proof['texts']:,} {facts.unit}"
     of = f"{percent(proof['flips'])} of {inputs} get another label in int8 than from the float graph."
     if what == "tag":
@@ -331,7 +237,7 @@ def _data(facts: CardFacts) -> Iterator[str]:
 
 def _training(facts: CardFacts) -> Iterator[str]:
     settings, training, run = facts.settings, facts.settings.training, facts.run
-    counts = "class" if settings.class_weights else _about(facts.bundle).learned
+    counts = "class" if settings.class_weights else about_of(facts.bundle).learned
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     figures = ", ".join(f"{name} {_shown(facts, value)}" for name, value in facts.dev.items())
     yield "## Training"
@@ -347,7 +253,7 @@ def _read(facts: CardFacts) -> Iterator[str]:
     """What the network saw of the texts in training, and sees of those that it answers."""
     seen = "; ".join(facts.reading) or "none to learn from was longer"
     yield f"- At most {facts.longest} word pieces were read at once, also of what chose the model: {seen}."
-    whole = "of a pair all of the first text" if _about(facts.bundle).usage == _TWO else "all of a text"
+    whole = "of a pair all of the first text" if about_of(facts.bundle).usage == TWO_TEXTS else "all of a text"
     yield f"- Answering, it reads {whole}."
 
 
@@ -376,7 +282,7 @@ def _again(facts: CardFacts) -> Iterator[str]:
 
 
 def _name(facts: CardFacts) -> str:
-    return f"{_ABOUT[facts.bundle.task].title} of texts like those in {facts.data}"
+    return f"{ABOUT[facts.bundle.task].title} of texts like those in {facts.data}"
 
 
 def _row(facts: CardFacts, name: str, figure: Estimate) -> str:
