@@ -127,11 +127,11 @@ class TextPredictor(Predictor[TextPair, Answer]):
         self, cut: Cut, owner: int, ids: Sequence[int], second: Sequence[int] | None, parts: Sequence[tuple[int, int]]
     ) -> None:
         """Windows whose weights go by their lengths and are 1 in sum."""
-        lengths = [max(1, end - start) for start, end in parts]
-        for (start, end), length in zip(parts, lengths, strict=True):
+        whole = sum(max(1, end - start) for start, end in parts)
+        for start, end in parts:
             cut.windows.append(self.window(ids[start:end], second))
             cut.owners.append(owner)
-            cut.weights.append(length / sum(lengths))
+            cut.weights.append(max(1, end - start) / whole)
 
     def _contexts(self, pairs: Sequence[TextPair]) -> dict[int, list[int]]:
         """Word pieces of what `context_of` finds, by the number of the input."""

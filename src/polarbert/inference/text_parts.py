@@ -159,8 +159,12 @@ def _sections(parts: Sequence[Part], numbers: Sequence[int], size: int) -> list[
     members: list[list[int]] = [[] for _ in packs]
     for place, part in enumerate(parts):
         members[bisect_right(bounds, part.first)].append(place)
-    lengths = [max(1, len(pack.ids)) for pack in packs]
+    whole = sum(max(1, len(pack.ids)) for pack in packs)
     return [
-        Section(length / sum(lengths), [numbers[place] for place in own], [pack.ids, *(parts[p].ids for p in own)])
-        for pack, length, own in zip(packs, lengths, members, strict=True)
+        Section(
+            share=max(1, len(pack.ids)) / whole,
+            parts=[numbers[place] for place in own],
+            readings=[pack.ids, *(parts[place].ids for place in own)],
+        )
+        for pack, own in zip(packs, members, strict=True)
     ]
