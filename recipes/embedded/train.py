@@ -1,8 +1,9 @@
-"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in four runs, and average twice. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
-    python recipes/embedded/train.py --only second-2    # one of the last two runs, second-2 and second-3
+    python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
+    python recipes/embedded/train.py --mean DIR         # take the mean of first and second runs from there
 
 Cost: see recipes/embedded/README.md.
 """
@@ -32,10 +33,14 @@ IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of th
 THREADS = 2
 FIRST_RUN, MODEL = "train", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
-SECOND_SHARE = 0.65  # of the second runs in the mean that is the model; the rest is the first one's
+SECOND_SHARE = 0.65  # of the second runs in the mean of all; the rest is the first one's
+THIRD_SHARE = 0.65  # of the third run in the model; the rest is that mean's
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
+THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
+THIRD_RUN, THIRD_SEED, MEAN = "third", 4, "mean"
 HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
+THIRD_HARDNESS = 0.25
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
@@ -97,18 +102,31 @@ def dev_parts() -> dict[str, list[data.LabelledText]]:
 
 
 def softened(
-    model: BertForSequenceClassification, tokenizer: WordPieceTokenizer, rows: Sequence[data.LabelledText]
+    model: BertForSequenceClassification,
+    tokenizer: WordPieceTokenizer,
+    rows: Sequence[data.LabelledText],
+    hardness: float = HARDNESS,
 ) -> list[data.LabelledText]:
     """Rows whose classes are shared between their label and what the model says (Li and Hoiem 2016, section 3).
 
     Their annotators could choose among all classes.
+
+    Args:
+        model: what is believed.
+        tokenizer: of the model.
+        rows: with labels.
+        hardness: what the label counts; the rest is the model's.
     """
     examples = to_examples(rows, tokenizer, TRAIN_PIECES)
     task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, SECOND)
     believed = torch.from_numpy(task.logits(model.eval(), examples)).softmax(-1)
     truth = torch.nn.functional.one_hot(torch.tensor([row.label for row in rows]), 3)
-    shares = HARDNESS * truth + (1 - HARDNESS) * believed
-    return [replace(row, shares=tuple(each)) for row, each in zip(rows, shares.tolist(), strict=True)]
+    shares = hardness * truth + (1 - hardness) * believed
+    likeliest = shares.argmax(-1).tolist()
+    return [
+        replace(row, label=label, shares=tuple(each))
+        for row, label, each in zip(rows, likeliest, shares.tolist(), strict=True)
+    ]
 
 
 def average(directories: Sequence[Path], target: Path, shares: Sequence[float]) -> Path:
@@ -142,19 +160,18 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
-def main() -> None:
-    """Fetch, prepare, train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
-    parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
-    parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    first = given.first or RUNS / FIRST_RUN / "best"
-    if given.only:
-        second(given.only, first, given.threads, given.resume)
-        return
+def third(mean: Path, threads: int, resume: bool) -> Path:
+    """From the mean of the runs before."""
+    model, tokenizer = BertForSequenceClassification.from_pretrained(mean), WordPieceTokenizer.from_directory(mean)
+    parts = data.third_parts(THIRD_SEED)
+    parts |= {part: softened(model, tokenizer, parts[part], THIRD_HARDNESS) for part in SOFTENED}
+    settings = replace(THIRD, threads=threads, seed=THIRD_SEED)
+    learning = Learning(THIRD_RUN, settings, parts, dev_parts() | data.aspect_dev_parts())
+    return learning.start(model, tokenizer, resume)
+
+
+def first_and_second(first: Path, given: argparse.Namespace) -> Path:
+    """The first run unless its model was given, both second ones, and the mean of them all; where that is."""
     if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
         start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
         tokenizer = WordPieceTokenizer.from_directory(start)
@@ -165,7 +182,29 @@ def main() -> None:
         if not (given.resume and is_done(RUNS / name)):
             second(name, first, given.threads, given.resume)
     begun = [RUNS / name / "best" for name in SECOND_RUNS]
-    average([first, *begun], RUNS / MODEL, [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)])
+    shares = [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)]
+    return average([first, *begun], RUNS / MEAN, shares)
+
+
+def main() -> None:
+    """Fetch, prepare, train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
+    parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
+    parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
+    parser.add_argument("--mean", type=Path, help="a directory with their mean; both are left out then")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    first = given.first or RUNS / FIRST_RUN / "best"
+    if given.only:
+        second(given.only, first, given.threads, given.resume)
+        return
+    mean = given.mean or first_and_second(first, given)
+    last = RUNS / THIRD_RUN
+    if not (given.resume and is_done(last)):
+        third(mean, given.threads, given.resume)
+    average([mean, last / "best"], RUNS / MODEL, [1 - THIRD_SHARE, THIRD_SHARE])
 
 
 if __name__ == "__main__":
