@@ -48,7 +48,7 @@ WEIGHTS = {
 }
 SECOND_IMDB, SECOND_CLOTHING = 4_000, 8_000  # others for each seed
 ASPECT_PASSES, RATED_PASSES = 3, 2  # in one run: these parts are small, and new to it
-# Texts of the third run, of parts that it takes fewer of: the model knows them.
+# Texts of a third run, of parts that it takes fewer of: the model knows them.
 THIRD_SIZES = {"tweets": 12_000, "sst2": 18_000, "imdb": 1_000, "clothing": 2_000, "unclear": 1_000}
 THIRD_SIZES |= {"generated": 60_000}
 ORNAMENTED, RESPELLED = 0.10, 0.08  # shares of whole texts
@@ -162,7 +162,7 @@ def second_parts(seed: int) -> dict[str, list[LabelledText]]:
 
 
 def third_parts(seed: int) -> dict[str, list[LabelledText]]:
-    """What the third run learns from: less of what is known, and aspects in nothing but the clauses that name them.
+    """What a third run learns from: less of what is known, and aspects in nothing but the clauses that name them.
 
     Args:
         seed: of the texts that are drawn and generated.

@@ -1,9 +1,9 @@
-"""Step 1 of the embedded model: fine-tune the base in four runs, and average twice. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
     python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
-    python recipes/embedded/train.py --mean DIR         # take the mean of first and second runs from there
+    python recipes/embedded/train.py --third DIR        # a third run from the model in DIR; on trial, no edition has it
 
 Cost: see recipes/embedded/README.md.
 """
@@ -33,12 +33,12 @@ IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of th
 THREADS = 2
 FIRST_RUN, MODEL = "train", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
-SECOND_SHARE = 0.65  # of the second runs in the mean of all; the rest is the first one's
-THIRD_SHARE = 0.65  # of the third run in the model; the rest is that mean's
+SECOND_SHARE = 0.65  # of the second runs in the mean that is the model; the rest is the first one's
+THIRD_SHARE = 0.5  # of a third run in the mean of it and the model that it began from
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
 THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
-THIRD_RUN, THIRD_SEED, MEAN = "third", 4, "mean"
+THIRD_RUN, THIRD_SEED = "third", 4
 HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
 THIRD_HARDNESS = 0.25
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
@@ -160,18 +160,24 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
-def third(mean: Path, threads: int, resume: bool) -> Path:
-    """From the mean of the runs before."""
-    model, tokenizer = BertForSequenceClassification.from_pretrained(mean), WordPieceTokenizer.from_directory(mean)
-    parts = data.third_parts(THIRD_SEED)
-    parts |= {part: softened(model, tokenizer, parts[part], THIRD_HARDNESS) for part in SOFTENED}
-    settings = replace(THIRD, threads=threads, seed=THIRD_SEED)
-    learning = Learning(THIRD_RUN, settings, parts, dev_parts() | data.aspect_dev_parts())
-    return learning.start(model, tokenizer, resume)
+def third(begun: Path, threads: int, resume: bool) -> None:
+    """From a model that first and second runs made; writes the mean of both."""
+    last = RUNS / THIRD_RUN
+    if not (resume and is_done(last)):
+        model, tokenizer = (
+            BertForSequenceClassification.from_pretrained(begun),
+            WordPieceTokenizer.from_directory(begun),
+        )
+        parts = data.third_parts(THIRD_SEED)
+        parts |= {part: softened(model, tokenizer, parts[part], THIRD_HARDNESS) for part in SOFTENED}
+        settings = replace(THIRD, threads=threads, seed=THIRD_SEED)
+        Learning(THIRD_RUN, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
+    average([begun, last / "best"], RUNS / MODEL, [1 - THIRD_SHARE, THIRD_SHARE])
 
 
-def first_and_second(first: Path, given: argparse.Namespace) -> Path:
-    """The first run unless its model was given, both second ones, and the mean of them all; where that is."""
+def first_and_second(given: argparse.Namespace) -> None:
+    """The first run unless its model was given, both second ones, and the mean of them all."""
+    first = given.first or RUNS / FIRST_RUN / "best"
     if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
         start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
         tokenizer = WordPieceTokenizer.from_directory(start)
@@ -182,8 +188,7 @@ def first_and_second(first: Path, given: argparse.Namespace) -> Path:
         if not (given.resume and is_done(RUNS / name)):
             second(name, first, given.threads, given.resume)
     begun = [RUNS / name / "best" for name in SECOND_RUNS]
-    shares = [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)]
-    return average([first, *begun], RUNS / MEAN, shares)
+    average([first, *begun], RUNS / MODEL, [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)])
 
 
 def main() -> None:
@@ -191,20 +196,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resume", action="store_true", help="go on where an earlier call was stopped")
     parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the last runs, from the first one's model")
+    parser.add_argument("--only", choices=SECOND_RUNS, help="one of the second runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
-    parser.add_argument("--mean", type=Path, help="a directory with their mean; both are left out then")
+    parser.add_argument("--third", type=Path, metavar="DIR", help="only a third run, from the model in this directory")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
-        second(given.only, first, given.threads, given.resume)
-        return
-    mean = given.mean or first_and_second(first, given)
-    last = RUNS / THIRD_RUN
-    if not (given.resume and is_done(last)):
-        third(mean, given.threads, given.resume)
-    average([mean, last / "best"], RUNS / MODEL, [1 - THIRD_SHARE, THIRD_SHARE])
+        second(given.only, given.first or RUNS / FIRST_RUN / "best", given.threads, given.resume)
+    elif given.third:
+        third(given.third, given.threads, given.resume)
+    else:
+        first_and_second(given)
 
 
 if __name__ == "__main__":
