@@ -56,6 +56,13 @@ def test_a_held_out_text_is_left_out_whatever_its_case_and_aspect_and_repeats_co
     assert left == {"part": [rows[1], rows[3]]}
 
 
+def test_of_a_text_with_an_aspect_the_clauses_alone_keep_its_verdict() -> None:
+    row = LabelledText("Great soup, but the waiter was rude.", NEGATIVE, aspect="waiter")
+    assert data.clauses(row) == LabelledText("the waiter was rude.", NEGATIVE, aspect="waiter")
+    whole = LabelledText("Great soup", POSITIVE, aspect="soup")
+    assert data.clauses(whole) is whole
+
+
 def test_only_texts_of_one_verdict_on_all_aspects_are_whole_texts_of_that_verdict() -> None:
     rows = [
         LabelledText("a", POSITIVE, aspect="x"),

@@ -48,9 +48,15 @@ WEIGHTS = {
 }
 SECOND_IMDB, SECOND_CLOTHING = 4_000, 8_000  # others for each seed
 ASPECT_PASSES, RATED_PASSES = 3, 2  # in one run: these parts are small, and new to it
-# Texts of a third run, of parts that it takes fewer of: the model knows them.
-THIRD_SIZES = {"tweets": 12_000, "sst2": 18_000, "imdb": 1_000, "clothing": 2_000, "unclear": 1_000}
-THIRD_SIZES |= {"generated": 60_000}
+# Texts of a third run, of the parts that it takes fewer of than a second one.
+THIRD_SIZES = {
+    "tweets": 12_000,
+    "sst2": 18_000,
+    "imdb": 1_000,
+    "clothing": 2_000,
+    "generated": 60_000,
+    "unclear": 1_000,
+}
 ORNAMENTED, RESPELLED = 0.10, 0.08  # shares of whole texts
 LIKELY = (1 / 3, 1 / 3, 1 / 3)  # of texts that nobody can judge
 # One person's rating lies about the mean of all with this deviation; within the bound it says neither good nor bad.
@@ -162,7 +168,7 @@ def second_parts(seed: int) -> dict[str, list[LabelledText]]:
 
 
 def third_parts(seed: int) -> dict[str, list[LabelledText]]:
-    """What a third run learns from: less of what is known, and aspects in nothing but the clauses that name them.
+    """What a third run learns from: less of what is known, and texts with an aspect once more as clauses alone.
 
     Args:
         seed: of the texts that are drawn and generated.
@@ -170,15 +176,14 @@ def third_parts(seed: int) -> dict[str, list[LabelledText]]:
     random = Random(f"third {seed}")  # noqa: S311 - a draw that can be repeated
     parts = second_parts(seed)
     parts |= {name: random.sample(parts[name], size) for name, size in THIRD_SIZES.items()}
-    named = [row for name in (*ASPECT_SETS, "generated aspects") for row in parts[name]]
-    return parts | {"clauses": list(clauses(named))}
+    with_aspect = [row for name in (*ASPECT_SETS, "generated aspects") for row in parts[name]]
+    return parts | {"clauses": [cut for row in with_aspect if (cut := clauses(row)) is not row]}
 
 
-def clauses(rows: Sequence[LabelledText]) -> Iterator[LabelledText]:
-    """Of texts with an aspect, what the model reads once more by itself, where it leaves something out."""
-    for row in rows:
-        if spans := local_context(row.text, row.aspect or ""):
-            yield replace(row, text=" ".join(row.text[start:end] for start, end in spans))
+def clauses(row: LabelledText) -> LabelledText:
+    """The row with nothing but the clauses that mention its aspect; as it is where there are none."""
+    spans = local_context(row.text, row.aspect or "")
+    return replace(row, text=" ".join(row.text[start:end] for start, end in spans)) if spans else row
 
 
 def varied(parts: Mapping[str, Sequence[LabelledText]], seed: int) -> dict[str, list[LabelledText]]:

@@ -16,13 +16,6 @@ import numpy as np
 import data
 import judging
 import polarbert
-from polarbert.text.local_context import local_context
-
-
-def clauses(row: data.LabelledText) -> data.LabelledText:
-    """The row with nothing but the clauses that mention its aspect; as it is where there are none."""
-    spans = local_context(row.text, row.aspect or "")
-    return replace(row, text=" ".join(row.text[start:end] for start, end in spans)) if spans else row
 
 
 def main() -> None:
@@ -35,7 +28,7 @@ def main() -> None:
     both = judging.answer_parts(model, parts)
     model.context_of = lambda *_: []
     whole = judging.answer_parts(model, parts)
-    alone = judging.answer_parts(model, {name: list(map(clauses, rows)) for name, rows in parts.items()})
+    alone = judging.answer_parts(model, {name: list(map(data.clauses, rows)) for name, rows in parts.items()})
     # What a text says of its aspects is gathered by the text: those that were cut get their own back.
     alone = {name: replace(one, rows=parts[name]) for name, one in alone.items()}
     print(f"| read | {' | '.join(f'{name}, n={len(rows)}' for name, rows in parts.items())} | opposite verdicts |")
@@ -45,7 +38,7 @@ def main() -> None:
         cells = [f"{100 * one['accuracy'][0]:.1f} / {100 * one['macro_f1'][0]:.1f}" for one in figures]
         value, low, high = judging.conflict_figures(answers)["accuracy"]
         print(f"| {name} | {' | '.join(cells)} | {100 * value:.1f} ({100 * low:.0f}-{100 * high:.0f}) |")
-    shares = [f"{np.mean([clauses(row) is not row for row in rows]):.0%}" for rows in parts.values()]
+    shares = [f"{np.mean([data.clauses(row) is not row for row in rows]):.0%}" for rows in parts.values()]
     print(f"Accuracy / macro-F1. With clauses that leave something out: {', '.join(shares)}.")
 
 

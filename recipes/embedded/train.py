@@ -39,8 +39,8 @@ FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
 THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
 THIRD_RUN, THIRD_SEED = "third", 4
-HARDNESS = 0.5  # of a text that is rehearsed, what its label counts; the rest is what the model said before the run
-THIRD_HARDNESS = 0.25
+# Of a text that is rehearsed, what its label counts; the rest is what the model said before the run.
+SECOND_HARDNESS, THIRD_HARDNESS = 0.5, 0.25
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
@@ -105,7 +105,7 @@ def softened(
     model: BertForSequenceClassification,
     tokenizer: WordPieceTokenizer,
     rows: Sequence[data.LabelledText],
-    hardness: float = HARDNESS,
+    hardness: float,
 ) -> list[data.LabelledText]:
     """Rows whose classes are shared between their label and what the model says (Li and Hoiem 2016, section 3).
 
@@ -116,6 +116,9 @@ def softened(
         tokenizer: of the model.
         rows: with labels.
         hardness: what the label counts; the rest is the model's.
+
+    Returns:
+        The rows with shares. The class of each is the likeliest by them: below a half, the model may outvote a label.
     """
     examples = to_examples(rows, tokenizer, TRAIN_PIECES)
     task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, SECOND)
@@ -154,7 +157,7 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     seed = SECOND_RUNS[name]
     model, tokenizer = BertForSequenceClassification.from_pretrained(first), WordPieceTokenizer.from_directory(first)
     parts = data.second_parts(seed)
-    parts |= {part: softened(model, tokenizer, parts[part]) for part in SOFTENED}
+    parts |= {part: softened(model, tokenizer, parts[part], SECOND_HARDNESS) for part in SOFTENED}
     parts |= {part: parts[part] * passes for part, passes in PASSES.items()}
     settings = replace(SECOND, threads=threads, seed=seed)
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
@@ -164,10 +167,8 @@ def third(begun: Path, threads: int, resume: bool) -> None:
     """From a model that first and second runs made; writes the mean of both."""
     last = RUNS / THIRD_RUN
     if not (resume and is_done(last)):
-        model, tokenizer = (
-            BertForSequenceClassification.from_pretrained(begun),
-            WordPieceTokenizer.from_directory(begun),
-        )
+        model = BertForSequenceClassification.from_pretrained(begun)
+        tokenizer = WordPieceTokenizer.from_directory(begun)
         parts = data.third_parts(THIRD_SEED)
         parts |= {part: softened(model, tokenizer, parts[part], THIRD_HARDNESS) for part in SOFTENED}
         settings = replace(THIRD, threads=threads, seed=THIRD_SEED)
