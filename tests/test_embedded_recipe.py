@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -16,12 +17,16 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 import build
 import data
+import generated
 import judging
 from data import NEGATIVE, NEUTRAL, POSITIVE, LabelledText
 from judging import Answered
 from ornaments import ornamented
 from polarbert.behaviour import vocabulary
 from polarbert.calibration import Calibration
+from polarbert.data.splits import normalised
+from polarbert.inference.prediction import Prediction, make_prediction
+from train import THIRD_SEED
 from unclear import make_unclear
 
 
@@ -211,6 +216,36 @@ def test_answers_about_aspects_are_judged_as_the_bundle_gives_them(answers: Mapp
     assert found["honest"]["temperature"] == 3.0
 
 
+class Stubborn:
+    """Finds everything positive, and is sure of it."""
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        return [
+            make_prediction(data.LABELS, [0.1, 0.1, 0.8], 0.6, wordless=False, n_tokens=9, n_windows=1, n_unknown=0)
+            for _ in texts
+        ]
+
+
+def test_plain_texts_are_counted_by_part_and_the_wrong_ones_named() -> None:
+    found = judging.plain_figures(Stubborn())
+    for part in found["parts"].values():
+        assert 0 < part["right"] < part["texts"] / 2
+        assert part["wrong_and_sure"] == part["texts"] - part["right"]
+    assert len(found["wrong"]) == sum(part["wrong_and_sure"] for part in found["parts"].values())
+    assert {one["wanted"] for one in found["wrong"]} == {"negative", "neutral"}
+
+
+def test_no_plain_text_is_there_twice_or_among_the_generated_ones() -> None:
+    with judging.PLAIN.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts = [row["text"] for row in rows]
+    assert len(set(texts)) == len(texts) >= 200
+    assert {row["label"] for row in rows} == set(data.LABELS)
+    made = {normalised(one.text) for one in generated.generate(20_000, seed=THIRD_SEED)}
+    fresh = [normalised(row["text"]) for row in rows if row["part"] == "fresh"]
+    assert not made.intersection(fresh)
+
+
 # ---- which edition takes the place of the last
 
 
@@ -223,7 +258,12 @@ def figures(value: float = 0.92, failed: int = 40) -> dict[str, Any]:
         "conflicts": {"accuracy": [0.7, 0.6, 0.8]},
         "calibration": {"expected_calibration_error": {"measured": 0.02, "corrected": [0.01, 0.0, 0.02]}},
         "behaviour": {"digest": "d", "failed": failed, "cases": 1000, "kept": 30},
+        "plain": plain(140, 75),
     }
+
+
+def plain(known: int, fresh: int) -> dict[str, Any]:
+    return {"parts": {"known": {"texts": 150, "right": known}, "fresh": {"texts": 90, "right": fresh}}}
 
 
 def test_a_better_edition_passes_and_so_does_one_that_can_do_more() -> None:
@@ -252,6 +292,7 @@ def test_a_better_edition_passes_and_so_does_one_that_can_do_more() -> None:
             figures() | {"behaviour": {"digest": "e", "failed": 40, "cases": 1000, "kept": 30}},
             "the behaviour suite is another one now",
         ),
+        (figures() | {"plain": plain(141, 73)}, "214 plain texts come out right, 215 with edition 2"),
     ],
 )
 def test_a_worse_one_is_refused_with_what_is_worse(changed: dict[str, Any], message: str) -> None:

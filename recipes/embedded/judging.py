@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ THREE_CLASS = ("playstore", "tweets", "sst5", "clothing")
 FOLDS = 5
 UNSURE_TARGET, STRICT_TARGET = 0.85, 0.95  # shares right among the answers given: of the bundle, and for the card
 LEAST = 1e-9
+PLAIN = Path(__file__).with_name("plain.csv")
 
 Parts = Mapping[str, Sequence[LabelledText]]
 Floats = NDArray[np.float64]
@@ -204,6 +206,37 @@ def _fitted(logits: Floats, truth: NDArray[np.int64]) -> tuple[float, dict[float
 def _confidence(logits: Floats, truth: NDArray[np.int64], temperature: float) -> tuple[Floats, NDArray[np.bool_]]:
     chances = probabilities(logits, temperature)
     return chances.max(1), chances.argmax(1) == truth
+
+
+def manners(bundle: Path) -> dict[str, Any]:
+    """How a bundle behaves on texts that are made: the behaviour suite, and plain texts."""
+    return {"behaviour": behaviour_figures(bundle), "plain": plain_figures(polarbert.load(bundle))}
+
+
+def plain_figures(model: Any) -> dict[str, Any]:
+    """Plain texts of our own about which nobody would argue.
+
+    Args:
+        model: that answers.
+
+    Returns:
+        Of each part how many there are and how many come out right, and those that do not, with their answers. The
+        part "known" was read before turns of phrase were added to the generated texts, "fresh" was written later.
+    """
+    with PLAIN.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answers = model.predict([row["text"] for row in rows])
+    parts: dict[str, dict[str, int]] = defaultdict(lambda: {"texts": 0, "right": 0, "wrong_and_sure": 0})
+    wrong = []
+    for row, answer in zip(rows, answers, strict=True):
+        part, right = parts[row["part"]], answer.label == row["label"]
+        part["texts"] += 1
+        part["right"] += right
+        part["wrong_and_sure"] += not right and not answer.unsure
+        if not right:
+            found = {"label": answer.label, "confidence": round(answer.confidence, 3), "unsure": answer.unsure}
+            wrong.append({"text": row["text"], "wanted": row["label"], **found})
+    return {"parts": dict(parts), "wrong": wrong}
 
 
 def behaviour_figures(bundle: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Step 1 of the embedded model: fine-tune the base in three runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in four runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
     python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
-    python recipes/embedded/train.py --third DIR        # a third run from the model in DIR; on trial, no edition has it
+    python recipes/embedded/train.py --third DIR        # only the third run, from the model in DIR
 
 Cost: see recipes/embedded/README.md.
 """
@@ -31,10 +31,10 @@ RUNS = Path("runs/embedded")
 TRAIN_PIECES, DEV_PIECES = 160, 256
 IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of them
 THREADS = 2
-FIRST_RUN, MODEL = "train", "model"
+FIRST_RUN, SECOND_MEAN, MODEL = "train", "second-mean", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
-SECOND_SHARE = 0.65  # of the second runs in the mean that is the model; the rest is the first one's
-THIRD_SHARE = 0.5  # of a third run in the mean of it and the model that it began from
+SECOND_SHARE = 0.65  # of the second runs in the mean with the first one, from which the third run begins
+THIRD_SHARE = 0.5  # of the third run in the mean that is the model; the rest is what it began from
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
 THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
@@ -165,7 +165,7 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
 
 
 def third(begun: Path, threads: int, resume: bool) -> None:
-    """From a model that first and second runs made; writes the mean of both."""
+    """From the mean of first and second runs; writes the mean of that and what it made, which is the model."""
     last = RUNS / THIRD_RUN
     if not (resume and is_done(last)):
         model = BertForSequenceClassification.from_pretrained(begun)
@@ -178,8 +178,8 @@ def third(begun: Path, threads: int, resume: bool) -> None:
     average([begun, last / "best"], RUNS / MODEL, [1 - THIRD_SHARE, THIRD_SHARE])
 
 
-def first_and_second(given: argparse.Namespace) -> None:
-    """The first run unless its model was given, both second ones, and the mean of them all."""
+def first_and_second(given: argparse.Namespace) -> Path:
+    """The first run unless its model was given, and both second ones; where the mean of them all is."""
     first = given.first or RUNS / FIRST_RUN / "best"
     if not (given.first or (given.resume and is_done(RUNS / FIRST_RUN))):
         start = base.with_symbols(base.fetch(RUNS / "base"), RUNS / "base-with-symbols")
@@ -191,7 +191,7 @@ def first_and_second(given: argparse.Namespace) -> None:
         if not (given.resume and is_done(RUNS / name)):
             second(name, first, given.threads, given.resume)
     begun = [RUNS / name / "best" for name in SECOND_RUNS]
-    average([first, *begun], RUNS / MODEL, [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)])
+    return average([first, *begun], RUNS / SECOND_MEAN, [1 - SECOND_SHARE, *[SECOND_SHARE / len(begun)] * len(begun)])
 
 
 def main() -> None:
@@ -201,15 +201,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--only", choices=SECOND_RUNS, help="one of the second runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
-    parser.add_argument("--third", type=Path, metavar="DIR", help="only a third run, from the model in this directory")
+    parser.add_argument("--third", type=Path, metavar="DIR", help="only the third run, from the model in there")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.only:
         second(given.only, given.first or RUNS / FIRST_RUN / "best", given.threads, given.resume)
-    elif given.third:
-        third(given.third, given.threads, given.resume)
     else:
-        first_and_second(given)
+        third(given.third or first_and_second(given), given.threads, given.resume)
 
 
 if __name__ == "__main__":
