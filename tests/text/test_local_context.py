@@ -66,6 +66,9 @@ def test_the_clauses_that_mention_it(text: str, aspect: str, clauses: list[str])
         ("The US office is rude, they told us so", "US"),
         ("The news is bad, the new anchor is fine", "news"),
         ("Battery  life is short, the case is fine", "battery life"),
+        ("The cafe\u0301 is cold, the case is fine", "caf\u00e9"),
+        ("The caf\u00e9 is cold, the case is fine", "cafe\u0301"),
+        ("The caf\u00e9s are cold, the case is fine", "cafe\u0301"),
     ],
 )
 def test_one_and_many_are_the_same(text: str, aspect: str) -> None:

@@ -4,7 +4,8 @@ A network that reads "the soup was wonderful, but the waiter was rude" beside "s
 alone, the clause that names the soup holds one of them (the local context focus of Zeng et al. 2019, "LCF: A Local
 Context Focus Mechanism for Aspect-Based Sentiment Classification", section 3.3, by clauses in place of a distance).
 
-1. A mention is the aspect word for word, whatever its case; its last word may stand in the singular or the plural.
+1. A mention is the aspect word for word, whatever its case and however its accents are encoded; its last word may stand
+   in the singular or the plural.
 2. A clause ends with its sentence, at a comma, semicolon, colon or dash, and before "but", "and" and words like them;
    never inside a mention. What stands in brackets belongs to the clause around it.
 3. A clause with no word besides the mention and articles and the like brings others of its sentence with it: behind a
@@ -16,6 +17,7 @@ Context Focus Mechanism for Aspect-Based Sentiment Classification", section 3.3,
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,13 +98,17 @@ def local_context(text: str, aspect: str) -> list[Span]:
 
 
 def _mentions(text: str, aspect: str) -> list[Span]:
-    words = aspect.split()
-    if not words or len(aspect) > MOST_CHARACTERS:
+    if not aspect.split() or len(aspect) > MOST_CHARACTERS:
         return []
-    *before, last = words
-    pattern = r"\s+".join([*map(_as_it_is, before), _either_number(last)])
+    spellings = dict.fromkeys(unicodedata.normalize(form, aspect) for form in ("NFC", "NFD"))
+    pattern = "|".join(map(_pattern, spellings))
     flags = 0 if aspect.isupper() and aspect.lower() in _PRONOUNS else re.IGNORECASE
-    return [found.span() for found in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, flags)]
+    return [found.span() for found in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, flags)]
+
+
+def _pattern(aspect: str) -> str:
+    *before, last = aspect.split()
+    return r"\s+".join([*map(_as_it_is, before), _either_number(last)])
 
 
 def _as_it_is(word: str) -> str:
