@@ -228,9 +228,7 @@ def resolve(name: str | Path | None) -> Path:
     if path.is_symlink():
         raise BundleError(f"{path}: is a link that leads nowhere; name the directory of the model itself")
     if not HUB_ID.fullmatch(str(name)):
-        raise BundleError(
-            f"{path}: no such model directory. Name one that polarbert export made, or none for the embedded model"
-        )
+        raise BundleError(f"{path}: no such model directory. Name one that polarbert train or polarbert export made")
     return _download(str(name))
 
 

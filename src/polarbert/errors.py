@@ -37,6 +37,12 @@ class TrainingError(PolarbertError):
     """Training cannot start, go on or resume."""
 
 
+class SettingsError(TrainingError):
+    """A setting of a training asks for what the base, the teacher or the task cannot give."""
+
+    exit_code = 2
+
+
 class MissingExtraError(PolarbertError):
     """An optional dependency is not installed, or is installed and cannot be loaded.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import signal
 import sys
 import threading
@@ -332,8 +331,7 @@ def _threads(asked: int | None) -> int:
         if asked < 1:
             raise ValueError(f"threads must be 1 or more, or None, not {asked!r}")
         return asked
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(usable_threads(), int(limit))) if limit.isdecimal() else usable_threads()
+    return usable_threads()
 
 
 def _texts(X: Iterable[str]) -> list[str]:

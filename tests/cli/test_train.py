@@ -346,7 +346,20 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
     ("value of another type", ["--config", "type.toml"], 2, "type.toml: training.seed must be a whole number"),
     ("unknown task", ["--task", "sorcery"], 2, "tagging or qa, not 'sorcery'"),
     ("unknown device", ["--device", "tpu"], 2, "device must be auto, cpu, cuda, not 'tpu'"),
-    ("target out of range", ["--target-accuracy", "2"], 2, "target_accuracy must be in (0, 1), not 2.0"),
+    ("target out of range", ["--target-accuracy", "2"], 2, "--target-accuracy must be in (0, 1), not 2.0"),
+    ("unknown task by its option", ["--task", "sorcery"], 2, "polarbert: --task must be sentiment"),
+    (
+        "more layers than there are",
+        ["--config", "deep.toml"],
+        2,
+        "deep.toml: settings: [transfer] keep_layers is 99; the base has 2 layers. Keep 1 to 2",
+    ),
+    (
+        "teacher that is not there",
+        ["--teacher", "./none"],
+        2,
+        "[transfer] teacher (--teacher): none: no such model directory. Name one that polarbert train",
+    ),
     ("negative seed", ["--seed", "-1"], 2, "--seed"),
     ("splits twice", ["--splits", "s.json", "--split-column", "s"], 2, "give one of them"),
     ("parts twice", ["--splits", "s.json", "--dev", "d.csv"], 2, "--splits and --dev both say what the parts are"),
@@ -383,6 +396,7 @@ def test_a_wrong_request_is_named_and_leaves_nothing_behind(
     monkeypatch.chdir(tmp_path)
     Path("typo.toml").write_text("[training]\nepoch = 2\n")
     Path("type.toml").write_text("[training]\nseed = 1.5\n")
+    Path("deep.toml").write_text("[transfer]\nkeep_layers = 99\n")
     Path("other.csv").write_text("comment,sentiment\nfine,positive\n")
     Path("empty").mkdir()
     Path("full").mkdir()

@@ -228,6 +228,17 @@ def test_answers_stand_where_they_are_said_to(answerer: Path, command: Command) 
     assert "(no answer)" in command("predict", "-m", answerer, questions[0], "--context", " ").out
 
 
+def test_a_question_that_is_cut_is_told(answerer: Path, tmp_path: Path, command: Command) -> None:
+    long = "Which Android " * 400
+    outcome = command("predict", "-m", answerer, "Which Android?", long, "--context", CONTEXT, "--json")
+    assert [json.loads(line)["n_cut"] > 0 for line in outcome.out.splitlines()] == [False, True]
+    assert "cut there: 1 (the first: question 2)" in outcome.err
+    assert command("predict", "-m", answerer, "Which Android?", "--context", CONTEXT).err == ""
+    table = write(tmp_path / "t.csv", [["question", "context"], ("Which Android?", CONTEXT), (long, CONTEXT)])
+    scored = command("score", table, "-o", tmp_path / "out.csv", "-m", answerer)
+    assert "questions longer than half of what the model reads at once, and cut there: 1" in scored.err
+
+
 def test_the_figures_of_an_answerer_are_those_of_its_answers(answerer: Path, room: Path, command: Command) -> None:
     rows = list(map(question_of, read_questions(room / "answered.jsonl").rows))
     model = polarbert.load(answerer)
@@ -389,6 +400,7 @@ REFUSED: list[tuple[str, list[str], int, str]] = [
         2,
         "--format and --encoding are for",
     ),
+    ("questions without answers", ["train", "i.json", "--task", "qa", "-o", "x"], 1, "no question has an answer, so"),
     ("other kind of file", ["evaluate", "tagger", "q.json"], 2, "judge with a model for qa"),
     ("unknown type", ["evaluate", "tagger", "u.conll"], 2, "Say what it stands for with --labels river=TYPE"),
     ("groups of words", ["evaluate", "tagger", "m.conll", "--by", "a"], 2, "--by means nothing to a model for tagging"),
@@ -425,6 +437,10 @@ def test_what_does_not_fit_is_named_with_what_to_do(
     Path("o.conll").write_text("it O\nis O\n")
     Path("l.conll").write_bytes("Café B-place\nis O\n".encode("latin-1"))
     Path("q.json").write_text(QUESTIONS.read_text("utf-8"), "utf-8")
+    unanswered = json.loads(QUESTIONS.read_text("utf-8"))
+    for question in (q for article in unanswered["data"] for part in article["paragraphs"] for q in part["qas"]):
+        question |= {"answers": [], "is_impossible": True}
+    Path("i.json").write_text(json.dumps(unanswered), "utf-8")
     Path("t.csv").write_text("a,b\n1,2\n")
     Path("n.csv").write_text("text,entities\n1,2\n")
     Path("e.conll").touch()

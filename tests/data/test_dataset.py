@@ -137,6 +137,7 @@ def test_one_class_can_be_read_to_be_judged_by(tmp_path: Path) -> None:
         ("text,stars\n", "has no rows of data"),
         ("text,stars\n ,5\nx,\n", r"none of its 2 rows can be used \(empty text: 1; empty label: 1\)"),
         ("text,stars\n1,2,3\n", r"unreadable row: 1.*3 fields, the header has 2"),
+        ("text,stars\n1,2,3\n", r"the header has 2$"),
         ("", "is empty"),
         ('text,stars\nfine,5\n"open,1\nlost,3\n', "line 3: a quotation mark opens here and is never closed"),
     ],

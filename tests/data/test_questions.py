@@ -215,6 +215,11 @@ def test_a_bad_line_does_not_end_the_reading(tmp_path: Path, monkeypatch: pytest
         ('{"data": {}}', "q.json", "has no list of articles"),
         ('{"data": []}', "q.json", "holds no questions"),
         ("[{}]", "q.json", r"holds one JSON array. Convert it: jq -c '\.\[\]'"),
+        (
+            json.dumps(json.loads(squad(asked([answer("Maria", 3)])))["data"]),
+            "q.json",
+            r"is the list of articles of a SQuAD file .* Put it back: jq '\{version: \"v2\.0\", data: \.",
+        ),
         ('{"data": [', "q.json", "cannot be read as JSON"),
         (b'{"data": ["\xff"]}', "q.json", "cannot be read as JSON"),
         ("[" * 100_000, "q.json", "cannot be read as JSON"),

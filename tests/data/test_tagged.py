@@ -128,6 +128,14 @@ def test_iob1_becomes_bio_and_is_told(tmp_path: Path) -> None:
     assert dataset.notes == ("the tags are IOB1, and became BIO: 2 entities begin with I-",)
 
 
+def test_small_letters_are_read_as_capital_ones_and_told(tmp_path: Path) -> None:
+    dataset = read(tmp_path, "Orla b-PER\nKay i-PER\nis o\nhere O\n")
+    assert [dataset.labels[number] for number in tagged(dataset)[0].tags] == ["B-PER", "I-PER", "O", "O"]
+    assert dataset.notes == (
+        "tags with small letters, read as with capital ones: 'b-PER' once, 'i-PER' once, 'o' once",
+    )
+
+
 def test_bioes_becomes_bio_and_is_told(tmp_path: Path) -> None:
     dataset = read(tmp_path, "Anna B-PER\nMay E-PER\nin O\nYork S-LOC\n")
     assert words_and_tags(dataset)[0][1] == ["B-PER", "I-PER", "O", "B-LOC"]

@@ -60,6 +60,13 @@ def evaluation() -> AnswersEvaluation:
     return judge_answers(DATASET, ANSWERS, 0.6, seconds=2.0, by=["title"], about={"model": "m"})
 
 
+def test_questions_that_were_cut_are_counted_and_the_first_one_is_named() -> None:
+    answers = [replace(one, n_cut=3) if number in (2, 5) else one for number, one in enumerate(ANSWERS)]
+    [said] = [note for note in judge_answers(DATASET, answers, 0.6).notes if "cut there" in note]
+    assert said.endswith("and cut there: 2 (the first: question 3)")
+    assert not [note for note in judge_answers(DATASET, ANSWERS, 0.6).notes if "cut there" in note]
+
+
 def test_figures_are_means_over_questions_and_of_both_parts(evaluation: AnswersEvaluation) -> None:
     truths = [row.truths for row in ROWS if isinstance(row, Question)]
     exact = [exact_match(a.text, t) for a, t in zip(ANSWERS, truths, strict=True)]

@@ -117,11 +117,15 @@ def test_openvino_that_is_not_installed_says_how_to_install_it(
 def test_threads_follow_the_affinity_and_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setattr(engine_module, "_quota", lambda: None)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert usable_threads() == 8
     monkeypatch.setattr(engine_module, "_quota", lambda: 3)
     assert usable_threads() == 3
     monkeypatch.setattr(engine_module, "_quota", lambda: 16)
     assert usable_threads() == 8
+    for asked, threads in (("2", 2), ("3,2", 3), ("64", 8), ("0", 8), ("many", 8), ("", 8)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert usable_threads() == threads
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,10 @@ def test_a_teacher_of_pairs_is_refused_for_texts(own_teacher: Path, tokenizer: W
     replace(Bundle.open(own_teacher), task="pair").write()
     with pytest.raises(TrainingError, match="this teacher's task is pair"):
         checked(own_teacher, tokenizer)
+    # Other labels are no matter of names where the task is another.
+    answerer = replace(Teacher.open(own_teacher), bundle=replace(Bundle.open(own_teacher), task="qa"))
+    with pytest.raises(TrainingError, match=r"task is qa, .* Name a model that was trained on classes of single texts"):
+        answerer.check(["no", "yes"], tokenizer, 64, is_pair=False)
 
 
 def test_a_teacher_that_knows_no_aspects_is_refused_for_them(own_teacher: Path, tokenizer: WordPieceTokenizer) -> None:

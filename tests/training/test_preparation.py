@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from polarbert.data.dataset import LabelledText
 from polarbert.data.questions import Question
-from polarbert.errors import BundleError, TrainingError
+from polarbert.errors import SettingsError, TrainingError
 from polarbert.model import (
     BertConfig,
     BertEncoder,
@@ -319,10 +319,10 @@ def test_more_layers_than_there_are_is_refused(four_layers: Path, options: dict[
 
 @pytest.mark.parametrize("task", ["regression", "tagging", "qa"])
 def test_a_teacher_of_a_task_without_classes_is_refused(four_layers: Path, teacher: Path, task: str) -> None:
-    with pytest.raises(TrainingError, match=f"a teacher is for classes of texts and pairs .*, not for {task}"):
+    with pytest.raises(TrainingError, match=f"is for classes of texts and pairs .*, not for {task}; leave it out"):
         check(four_layers, task, teacher=str(teacher))
 
 
 def test_a_teacher_that_is_none_is_refused(four_layers: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no such model directory"):
+    with pytest.raises(SettingsError, match=r"\[transfer\] teacher \(--teacher\): .*no such model directory"):
         check(four_layers, teacher=str(tmp_path / "nobody"))

@@ -7,10 +7,11 @@ import signal
 import sys
 from io import TextIOWrapper
 from types import FrameType
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from polarbert import __version__
 from polarbert.cli.adapt import adapt
 from polarbert.cli.embed import embed
 from polarbert.cli.evaluate import evaluate
@@ -35,6 +36,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"polarbert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command()(predict)
 app.command()(score)
 app.command()(explain)

@@ -25,6 +25,7 @@ from polarbert.cli.options import (
     check_aspects,
     check_sentences,
     emit,
+    note,
 )
 from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
@@ -78,6 +79,7 @@ def predict(
         firsts, others = paired(block, seconds, aspects)
         answers = _answers(predictor, firsts, others, sentences)
         asked = [_asked(bundle, *given) for given in zip_longest(firsts, others)]
+        _tell_cut(answers)
         line = _json if as_json else _line
         emit("\n".join(line(one, answer) for one, answer in zip(asked, answers, strict=True)))
 
@@ -115,6 +117,15 @@ def _answers(predictor: Any, block: list[str], others: list[str], sentences: boo
     predict = predictor.predict_sentences if sentences else predictor.predict
     answers: list[Any] = predict(block, others) if others else predict(block)
     return answers
+
+
+def _tell_cut(answers: list[Any]) -> None:
+    cut = [number for number, answer in enumerate(answers, 1) if getattr(answer, "n_cut", 0)]
+    if cut:
+        note(
+            f"questions longer than half of what the model reads at once, and cut there: {len(cut):,} (the first: "
+            f"question {cut[0]:,}). Ask them shorter"
+        )
 
 
 def _asked(bundle: Bundle, text: str, other: str | None) -> dict[str, str]:

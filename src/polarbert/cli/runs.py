@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polarbert.cli.options import note
-from polarbert.errors import MissingExtraError, TrainingError, UsageError
+from polarbert.errors import MissingExtraError, SettingsError, TrainingError, UsageError
 
 _Settings = TypeVar("_Settings")
 
@@ -47,8 +47,23 @@ def read_options(
             settings, **_given(options), training=replace(settings.training, **_given(training))
         )
     except TrainingError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_by_its_option(str(error), {**options, **training})) from error
     return changed
+
+
+def _by_its_option(message: str, options: Mapping[str, Any]) -> str:
+    """A message about a setting, which begins with the option's own name where that gave the value."""
+    name = message.removeprefix("settings: ").partition(" ")[0]
+    return message.replace("settings: " + name, "--" + name.replace("_", "-"), 1) if options.get(name) else message
+
+
+@contextmanager
+def named(config: Path | None) -> Iterator[None]:
+    """A block in which a setting that is found wrong late is told with the file that it stands in."""
+    try:
+        yield
+    except SettingsError as error:
+        raise error if config is None else SettingsError(f"{config}: {error}") from error
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

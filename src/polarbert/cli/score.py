@@ -51,7 +51,7 @@ from polarbert.inference.predictors import make_columns
 from polarbert.inference.scoring import score_table
 from polarbert.loading import load_predictor, settle_device
 
-COUNTED = ("rows", "errors", "unsure", "computed_texts", "computed_pieces", "unknown_pieces")
+COUNTED = ("rows", "errors", "unsure", "computed_texts", "computed_pieces", "unknown_pieces", "cut_questions")
 DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 
@@ -196,4 +196,6 @@ def _summary(output: str, totals: dict[str, int], rows: int, seconds: float) -> 
         f"{totals.get('computed_texts', 0):,} different texts, {pieces:,} word pieces, {unknown:,} of them [UNK]",
         f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s",
     ]
+    if cut := totals.get("cut_questions", 0):
+        parts.append(f"questions longer than half of what the model reads at once, and cut there: {cut:,}")
     return "\n  ".join(parts)

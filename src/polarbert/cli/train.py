@@ -27,7 +27,7 @@ from polarbert.cli.options import (
     note,
     page_width,
 )
-from polarbert.cli.runs import check_packages, duration, read_options, told_how_to_go_on
+from polarbert.cli.runs import check_packages, duration, named, read_options, told_how_to_go_on
 from polarbert.data.dataset import Dataset
 from polarbert.data.inputs import STDIN
 from polarbert.data.joined import join_parts
@@ -120,7 +120,10 @@ def train(
     )
     started = time.monotonic()
     again = f"with --resume{' and the same rows on stdin' if STDIN in files.values() else ''}"
-    with told_how_to_go_on(lambda: f"{output}: stopped; the same command {again} goes on {_kept(output)}"):
+    with (
+        told_how_to_go_on(lambda: f"{output}: stopped; the same command {again} goes on {_kept(output)}"),
+        named(config),
+    ):
         result = tuning.run(resume)
     _report(result, as_json, quiet)
     second = second_option(Bundle.open(result.path))

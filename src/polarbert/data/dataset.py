@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from polarbert.data.duplicates import text_key
 from polarbert.data.inputs import in_any_order, input_name, open_input
 from polarbert.data.labels import LabelMap, counted
-from polarbert.data.rows import text_problem
+from polarbert.data.rows import as_sentence, text_problem
 from polarbert.data.tables import Row, Table, open_table, table_format
 from polarbert.errors import DataError, UsageError
 
@@ -211,11 +211,10 @@ class FoundRows:
         if not self.count:
             raise DataError(f"{self.name}: has no rows of data")
         reasons = "; ".join(f"{why}: {count:,}" for why, count in self.skipped.items() if count)
-        notes = "".join(f". {note[0].upper()}{note[1:]}" for note in self.notes)
-        raise DataError(
-            f"{self.name}: none of its {self.count:,} rows can be used ({reasons}){notes}. "
-            f"Is {self.label_column!r} the column with the labels?"
-        )
+        notes = "".join(f". {as_sentence(note, self.name)}" for note in self.notes)
+        # A row that cannot be read says nothing about its columns.
+        doubt = set(self.skipped) - {UNREADABLE} and f". Is {self.label_column!r} the column with the labels?"
+        raise DataError(f"{self.name}: none of its {self.count:,} rows can be used ({reasons}){notes}{doubt or ''}")
 
 
 def read_rows(

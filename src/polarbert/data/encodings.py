@@ -89,7 +89,7 @@ class TextSource:
         self.number = 0
         self.encoding = _encoding_of(start, name, encoding)
         if start == self.encoding.mark:
-            raise DataError(f"{name}: is empty; name a file that holds a table")
+            raise DataError(f"{name}: is empty; name a file that holds data")
         self._named = encoding is not None
         self._bytes = _Watched(start, stream, self.encoding)
         self._text = self.encoding.open(io.BufferedReader(self._bytes, _START))

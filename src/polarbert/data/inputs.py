@@ -15,6 +15,7 @@ from polarbert.errors import DataError, UsageError
 from polarbert.files import disk_errors, reason
 
 STDIN = "-"
+_NEAR = 0.75  # likeness of a file's name from which on it may have been meant
 PIPES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
 
@@ -75,7 +76,7 @@ def _opened(file: Path) -> BinaryIO:
 def _nearest_file(path: Path) -> str | None:
     if not path.parent.is_dir():
         return None
-    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir() if file.is_file()], n=1)
+    near = get_close_matches(path.name, [file.name for file in path.parent.iterdir() if file.is_file()], 1, _NEAR)
     return str(path.with_name(near[0])) if near else None
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from polarbert.bundle import QA_LABELS
 from polarbert.data.dataset import UNREADABLE, Dataset, LabelledText
 from polarbert.data.inputs import input_name, open_input
-from polarbert.data.rows import text_problem
+from polarbert.data.rows import as_sentence, text_problem
 from polarbert.errors import DataError
 
 EMPTY_PASSAGE, EMPTY_QUESTION = "empty passage", "empty question"
@@ -189,7 +189,7 @@ class _Reading:
         if not self._count:
             raise DataError(f"{self._name}: holds no questions")
         if not self._rows:
-            said = "".join(f". {note[0].upper()}{note[1:]}" for note in self._notes)
+            said = "".join(f". {as_sentence(note, self._name)}" for note in self._notes)
             raise DataError(f"{self._name}: none of its {self._count:,} questions can be used ({reasons}){said}")
         notes = (*self._notes, *self._repairs())
         return Dataset(self._name, self._rows, list(QA_LABELS), "qa", dict(self._skipped), notes)
@@ -354,6 +354,11 @@ def _parsed(content: bytes, name: str) -> Mapping[str, Any]:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name}: cannot be read as JSON: {error}. {form}") from error
+    if isinstance(value, list) and value and _list_in(value[0], "paragraphs") is not None:
+        raise DataError(
+            f"{name}: is the list of articles of a SQuAD file without the object around it. Put it back: "
+            f"jq '{{version: \"v2.0\", data: .}}' {name} > squad.json"
+        )
     if isinstance(value, list):
         raise DataError(f"{name}: holds one JSON array. Convert it: jq -c '.[]' {name} > questions.jsonl")
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):

@@ -140,6 +140,16 @@ def refuse_taken(columns: Sequence[str], added: Sequence[str], name: str) -> Non
         raise UsageError(f"{name}: has a column {shown} already. Put a word before the new ones, as in --prefix model_")
 
 
+def as_sentence(note: str, name: str) -> str:
+    """A note with a capital letter, unless it begins with the name of the file, which stays as it is.
+
+    Example:
+        >>> as_sentence("row 3 is left out", "a.csv"), as_sentence("a.csv: is odd", "a.csv")
+        ('Row 3 is left out', 'a.csv: is odd')
+    """
+    return note if note.startswith(name) else note[0].upper() + note[1:]
+
+
 def text_problem(text: str, encoding: str = "UTF-8", max_bytes: int = MAX_TEXT_BYTES) -> str | None:
     """What keeps a text from being read, or None.
 

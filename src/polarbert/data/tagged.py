@@ -17,7 +17,7 @@ from polarbert.data.entities import OUTSIDE, bio_labels, entity_types, has_prefi
 from polarbert.data.inputs import in_any_order, input_name, open_input
 from polarbert.data.jsonl_table import JsonlTable
 from polarbert.data.labels import counted
-from polarbert.data.rows import text_problem
+from polarbert.data.rows import as_sentence, text_problem
 from polarbert.data.tables import FORMATS
 from polarbert.data.tagged_formats import (
     ParquetLists,
@@ -169,6 +169,7 @@ class _Repairs:
         alone: B- where no entity of its type ends right before it; IOB1 has none.
         ends: tags of BIOES.
         bare: tags without a prefix.
+        small: tags whose prefix is a small letter.
     """
 
     begun: Counter[str] = field(default_factory=Counter)
@@ -177,6 +178,7 @@ class _Repairs:
     alone: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     bare: Counter[str] = field(default_factory=Counter)
+    small: Counter[str] = field(default_factory=Counter)
 
     def see(self, tags: Sequence[str], converted: Sequence[str], place: str) -> None:
         """Count what was changed in a text."""
@@ -184,6 +186,8 @@ class _Repairs:
         previous = OUTSIDE
         for tag, bio in zip(tags, converted, strict=True):
             kind, name = read_tag(tag)
+            if has_prefix(tag) and tag[0].islower():
+                self.small[tag] += 1
             if not has_prefix(tag):
                 self.bare[tag] += 1
             elif kind in _ENDS:
@@ -200,6 +204,8 @@ class _Repairs:
         """What to tell of it."""
         if self.bare:
             yield f"tags without B- or I-, taken for types, neighbours of one type for one entity: {counted(self.bare)}"
+        if self.small:
+            yield f"tags with small letters, read as with capital ones: {counted(self.small)}"
         if self.ends:
             yield f"the tags are BIOES, and became BIO: {counted(self.ends)}"
         if not self.begun:
@@ -276,7 +282,7 @@ class _Found:
             raise DataError(f"{self._name}: has no texts")
         if not self._rows:
             reasons = "; ".join(f"{why}: {count:,}" for why, count in self._skipped.items())
-            notes = "".join(f". {note if note.startswith(self._name) else _sentence(note)}" for note in self._notes)
+            notes = "".join(f". {as_sentence(note, self._name)}" for note in self._notes)
             raise DataError(f"{self._name}: none of its {self._count:,} texts can be used ({reasons}){notes}")
         if not self._recognised:
             raise DataError(
@@ -301,7 +307,3 @@ def _problem(words: Any, tags: Any) -> tuple[str, str] | None:
             return EMPTY_TAG if word.strip() else EMPTY_WORD, f"number {number:,} of its {len(words):,} words"
     problem = text_problem(" ".join(words)) or text_problem(" ".join(tags))
     return None if problem is None else (UNREADABLE, problem)
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]

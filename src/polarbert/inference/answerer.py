@@ -54,6 +54,7 @@ class Answer:
         n_tokens: pieces of question and context that were read.
         n_windows: parts in which a long context was read; 1 for most.
         n_unknown: pieces that are not in the vocabulary.
+        n_cut: pieces at the end of the question that were not read, because it is longer than half a window.
     """
 
     text: str
@@ -67,6 +68,7 @@ class Answer:
     n_tokens: int
     n_windows: int
     n_unknown: int = 0
+    n_cut: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -171,6 +173,7 @@ class QuestionAnswerer(Predictor[QuestionAndContext, Answer]):
             n_tokens=reading.n_tokens,
             n_windows=len(reading.windows),
             n_unknown=reading.n_unknown,
+            n_cut=reading.n_cut,
         )
 
 

@@ -255,7 +255,7 @@ def judge_answers(
         by_column={name: judged.groups(grouping) for name, grouping in columns.items()},
         seconds=seconds,
         skipped={reason: count for reason, count in dataset.skipped.items() if count},
-        notes=(*dataset.notes, *_notes(judged)),
+        notes=(*dataset.notes, *_notes(judged), *_cut_questions(dataset, answers)),
         about={**(about or {}), "polarbert": __version__},
     )
 
@@ -381,6 +381,15 @@ def _notes(judged: _Judged) -> Iterator[str]:
         yield f"no answer is wrong; of as many other questions up to {min(1.0, 3 / n):.1%} could be (rule of three)"
     if judged.impossible.all():
         yield "no question has an answer: nothing shows how the model finds any"
+
+
+def _cut_questions(dataset: Dataset, answers: Sequence[Answer]) -> Iterator[str]:
+    cut = [question_of(row) for row, answer in zip(dataset.rows, answers, strict=True) if answer.n_cut]
+    if cut:
+        yield (
+            f"questions longer than half of what is read at once, and cut there: {len(cut):,} (the first: question "
+            f"{cut[0].row:,})"
+        )
 
 
 def _group_lines(name: str, groups: Sequence[AnswerFigures]) -> list[str]:

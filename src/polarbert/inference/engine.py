@@ -195,9 +195,10 @@ def engine_name(asked: str | None = None) -> str:
 
 
 def usable_threads() -> int:
-    """Processor threads this process may use: its affinity, and a container's quota where one is set."""
+    """Processor threads this process may use, by its affinity, a container's quota and OMP_NUM_THREADS."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, _quota() or allowed))
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list has a number for each level
+    return max(1, min(allowed, _quota() or allowed, int(asked) if asked.isdecimal() and int(asked) else allowed))
 
 
 def _quota() -> int | None:

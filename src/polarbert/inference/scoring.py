@@ -134,6 +134,8 @@ class _Scoring:
             self._add("computed_texts", 1)
             self._add("computed_pieces", answer.n_tokens)
             self._add("unknown_pieces", answer.n_unknown)
+            if getattr(answer, "n_cut", 0):  # only answers to questions know of it
+                self._add("cut_questions", 1)
         found = {one: cells for one, cells in known.items() if cells is not None}
         self.memory.learn(found)
         return [

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from polarbert.bundle import Bundle, resolve
-from polarbert.errors import TrainingError
+from polarbert.errors import SettingsError
 from polarbert.inference.engine import WEIGHTS
 from polarbert.model.config import BertConfig
 from polarbert.model.encoder import BertEncoder
@@ -32,6 +32,7 @@ from polarbert.training.classification import ClassificationTask
 from polarbert.training.helped import Helped, own_network
 from polarbert.training.transfer import TransferSettings
 
+DISTILLED = ("sentiment", "classification", "pair")  # tasks that a teacher is for
 PROJECTION = "projection"  # of the student's vectors to the width of the teacher's
 
 
@@ -76,28 +77,33 @@ class Teacher:
             has_aspects: the student learns what texts say about aspects.
 
         Raises:
-            TrainingError: naming what differs.
+            SettingsError: naming what differs.
         """
-        path, bundle = self.bundle.path, self.bundle
+        bundle = self.bundle
+        path = f"settings: [transfer] teacher (--teacher): {bundle.path}"
+        if bundle.task not in DISTILLED or bundle.reads_pairs != is_pair or len(bundle.labels) < 2:
+            wanted = "pairs of texts" if is_pair else "classes of single texts"
+            raise SettingsError(
+                f"{path}: this teacher's task is {bundle.task}, which is not that of the student. Name a model that "
+                f"was trained on {wanted}"
+            )
         if bundle.labels != list(labels):
-            raise TrainingError(
+            raise SettingsError(
                 f"{path}: this teacher knows the labels {', '.join(bundle.labels)}, the data {', '.join(labels)}. "
                 "Train a teacher on these data, or rename the labels in the table [labels]"
             )
-        if bundle.reads_pairs != is_pair or len(labels) < 2:
-            raise TrainingError(f"{path}: this teacher's task is {bundle.task}, which is not that of the student")
         if has_aspects and not bundle.judges_aspects:
-            raise TrainingError(
+            raise SettingsError(
                 f"{path}: this teacher was not trained on aspects, which the data have. Take one that was, or learn "
                 "whole texts alone"
             )
-        if WordPieceTokenizer.from_directory(path).backend.to_str() != tokenizer.backend.to_str():
-            raise TrainingError(
+        if WordPieceTokenizer.from_directory(bundle.path).backend.to_str() != tokenizer.backend.to_str():
+            raise SettingsError(
                 f"{path}: this teacher cuts texts into other pieces than the base does. Start from a base with its "
                 "vocabulary, as the teacher itself with keep_layers"
             )
         if self.config.max_position_embeddings < longest:
-            raise TrainingError(
+            raise SettingsError(
                 f"{path}: this teacher reads {self.config.max_position_embeddings} pieces, and texts have up to "
                 f"{longest}; set max_pieces = {self.config.max_position_embeddings}"
             )

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from polarbert.errors import TrainingError
+from polarbert.errors import BundleError, SettingsError, TrainingError
 from polarbert.inference.engine import WEIGHTS
 from polarbert.model.config import BertConfig
 from polarbert.model.dropout import Dropout
@@ -22,13 +22,11 @@ from polarbert.model.weights import load_weights
 from polarbert.training.auxiliary import AuxiliaryLmTask
 from polarbert.training.base import Base
 from polarbert.training.classification import ClassificationTask
-from polarbert.training.distillation import DistillationTask, Teacher, evenly
+from polarbert.training.distillation import DISTILLED, DistillationTask, Teacher, evenly
 from polarbert.training.helped import Helped
 from polarbert.training.loop import Task
 from polarbert.training.masking import Masking
 from polarbert.training.transfer import TransferSettings
-
-DISTILLED = ("sentiment", "classification", "pair")
 
 _Network = TypeVar("_Network", bound=BertWithHead)
 
@@ -52,15 +50,19 @@ def check_transfer(
         traits: of the model that is made, as `polarbert.bundle.Bundle` has them.
 
     Raises:
-        TrainingError: when a number of layers is more than there are, or the teacher is none for this student.
-        BundleError: when the teacher cannot be opened, or the base's vocabulary has no [MASK] to hide pieces by.
+        SettingsError: when a number of layers is more than there are, the teacher cannot be opened, or it is none for
+            this student.
+        BundleError: when the base's vocabulary has no [MASK] to hide pieces by.
     """
     layers = base.config.num_hidden_layers
     if transfer.keep_layers > layers:
-        raise TrainingError(f"settings: [transfer] keep_layers is {transfer.keep_layers}; the base has {layers} layers")
+        raise SettingsError(
+            f"settings: [transfer] keep_layers is {transfer.keep_layers}; the base has {layers} layers. Keep 1 to "
+            f"{layers}, or leave it out to keep all"
+        )
     layers = transfer.keep_layers or layers
     if transfer.layers != "last" and transfer.layer_count > layers + 1:
-        raise TrainingError(
+        raise SettingsError(
             f"settings: [transfer] layer_count is {transfer.layer_count}; the network has {layers} layers and the "
             f"embeddings, so at most {layers + 1}"
         )
@@ -69,16 +71,24 @@ def check_transfer(
     if transfer.teacher is None:
         return
     if task not in DISTILLED:
-        raise TrainingError(
-            f"settings: [transfer] a teacher is for classes of texts and pairs ({', '.join(DISTILLED)}), not for {task}"
+        raise SettingsError(
+            f"settings: [transfer] teacher (--teacher) is for classes of texts and pairs ({', '.join(DISTILLED)}), not "
+            f"for {task}; leave it out"
         )
-    teacher = Teacher.open(transfer.teacher)
+    teacher = _open_teacher(transfer.teacher)
     teacher.check(labels, base.tokenizer, longest, is_pair=task == "pair", has_aspects="aspects" in traits)
     if transfer.hidden_weight and teacher.config.num_hidden_layers < layers:
-        raise TrainingError(
+        raise SettingsError(
             f"settings: [transfer] hidden_weight: the student has {layers} layers and its teacher "
             f"{teacher.config.num_hidden_layers}; a student has at most as many. Set keep_layers, or hidden_weight = 0"
         )
+
+
+def _open_teacher(name: str) -> Teacher:
+    try:
+        return Teacher.open(name)
+    except BundleError as error:
+        raise SettingsError(f"settings: [transfer] teacher (--teacher): {error}") from error
 
 
 def teacher_digest(transfer: TransferSettings) -> dict[str, str]:

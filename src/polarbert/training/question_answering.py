@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from polarbert.calibration import Calibration, fit_threshold
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.questions import Question, has_impossible
+from polarbert.errors import DataError
 from polarbert.export.texts import own_pairs
 from polarbert.inference.answerer import ALWAYS_ANSWERS, Answer, QuestionAndContext, QuestionAnswerer
 from polarbert.inference.answers_evaluation import AnswersEvaluation, judge_answers, question_of
@@ -278,6 +279,11 @@ class QuestionAnsweringKind:
     measure = "answer F1"
 
     def __init__(self, dataset: Dataset, base: Base, settings: FineTuneSettings) -> None:
+        if not any(question_of(row).answers for row in dataset.rows):
+            raise DataError(
+                f"{dataset.name}: no question has an answer, so there is none to learn to find. Give some their "
+                "answers; in SQuAD they are the list 'answers', each with its text and answer_start"
+            )
         self._base = base
         self._longest = base.longest(settings.max_pieces)
         self.traits: tuple[str, ...] = () if has_impossible(dataset.rows) else (ALWAYS_ANSWERS,)
