@@ -34,7 +34,7 @@ THREADS = 2
 FIRST_RUN, SECOND_MEAN, MODEL = "train", "second-mean", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
 SECOND_SHARE = 0.65  # of the second runs in the mean with the first one, from which the third run begins
-THIRD_SHARE = 0.5  # of the third run in the mean that is the model; the rest is what it began from
+THIRD_SHARE = 0.7  # of the third run in the mean that is the model; the rest is what it began from
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
 THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)

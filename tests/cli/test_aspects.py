@@ -348,7 +348,7 @@ def test_a_teacher_that_knows_no_aspects_cannot_teach_them(
 ) -> None:
     asked = ["--aspect-column", "aspect", "--base", small_base, "--threads", "1", "--teacher", bundle_dir]
     ended = command("train", room / "learned.csv", "-o", tmp_path / "new", *asked)
-    assert_refused(ended, 1, "this teacher was not trained on aspects, which the data have")
+    assert_refused(ended, 2, "this teacher was not trained on aspects, which the data have")
     assert not (tmp_path / "new").exists()
 
 
