@@ -34,6 +34,7 @@ class Budget:
         precision: "bf16" or "fp32".
         device: "cpu" or "cuda".
         seed: of new layers, order and dropout.
+        warmup_share: of the steps in which Polarbert's rate climbs.
     """
 
     passes: float
@@ -46,6 +47,7 @@ class Budget:
     precision: str
     device: str
     seed: int
+    warmup_share: float = TrainSettings.warmup_share
 
     def settings(self) -> TrainSettings:
         """For the loop."""
@@ -56,6 +58,7 @@ class Budget:
             evaluations=self.evaluations,
             precision=self.precision,
             seed=self.seed,
+            warmup_share=self.warmup_share,
             checkpoint_seconds=1e9,
         )
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ KEY = ("task", "contender", "seed")
 def main() -> None:
     """Measure what is not measured yet."""
     asked = _arguments()
+    if asked.warmup_share is not None and asked.results == RESULTS:
+        raise SystemExit("--warmup-share is for a file of its own: name it with --results")
     transformers.logging.set_verbosity_error()
     base = Base.open(asked.base)
     budget = {
@@ -48,6 +51,8 @@ def main() -> None:
         "digest": base.digest[:16],
         "transformers": transformers.__version__,
     }
+    if asked.warmup_share is not None:
+        budget["warmup_share"] = asked.warmup_share
     entries = Entries(asked.results, budget, KEY, asked.fresh)
     for name in asked.tasks:
         contest = Contest(name, base, asked)
@@ -67,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, help="5 for CoLA, MRPC and RTE and 3 for others unless given")
     parser.add_argument("--only", choices=list(CONTENDERS), help="one of the contenders alone")
     parser.add_argument("--base", help="a bundle, another directory or a Hub id; the embedded model unless given")
+    parser.add_argument("--warmup-share", type=float, help="of Polarbert's steps; with --results")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another file for the results")
     parser.add_argument("--fresh", action="store_true", help="forget what the file of results holds")
@@ -97,6 +103,8 @@ class Contest:
         parts = sets.draw(self._parts, rows, DEV_ROWS, seed)
         kind = make_kind(chosen, parts.train, base)
         budget = make_budget(kind, parts, base, self._asked.passes, seed, self._asked.device)
+        if self._asked.warmup_share is not None:
+            budget = replace(budget, warmup_share=self._asked.warmup_share)
         outcome = CONTENDERS[contender](chosen, parts, base, budget)
         return {
             "task": self._name,
