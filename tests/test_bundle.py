@@ -305,7 +305,8 @@ def test_resolve_refuses_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["./missing", "/missing/too", "missing", "a/b/c", "../x"])
-def test_resolve_takes_no_path_for_a_hub_id(name: str) -> None:
+def test_resolve_takes_no_path_for_a_hub_id(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # what lies beside the checkout is no part of the test
     with pytest.raises(BundleError, match="no such model directory"):
         resolve(name)
 

@@ -225,4 +225,4 @@ def test_the_embedded_model_answers_alike_wherever_it_is_computed() -> None:
     for one in found:
         for other in found:
             assert (one.argmax(1) == other.argmax(1)).mean() > 0.9
-            assert np.abs(one - other).mean() < 0.01
+            assert np.abs(one - other).mean() < 0.015

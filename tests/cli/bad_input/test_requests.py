@@ -178,7 +178,7 @@ MODELS = [
     ("a file", "reviews.csv", "a model is a directory, and this is a file", "name the directory"),
     ("a link to itself", "loop", "loop: is a link that leads nowhere", "name the directory"),
     ("a Hub id offline", "some-org/none", "some-org/none: not a local directory", "the Hub did not give it"),
-    ("neither path nor id", "a/b/c", "a/b/c: no such model directory", "none for the embedded model"),
+    ("neither path nor id", "a/b/c", "a/b/c: no such model directory", "Name one that polarbert train"),
 ]
 
 

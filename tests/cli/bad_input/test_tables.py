@@ -32,7 +32,7 @@ PARQUET = parquet_bytes(pa.table({"text": [f"so great {number}" for number in ra
 
 # Name of the case, name and content of the input, exit code, place, next step.
 UNREADABLE: list[tuple[str, str, bytes, int, str, str]] = [
-    ("empty file", "a.csv", b"", 1, "a.csv: is empty", "name a file that holds a table"),
+    ("empty file", "a.csv", b"", 1, "a.csv: is empty", "name a file that holds data"),
     ("empty JSONL", "a.jsonl", b"", 1, "a.jsonl: is empty", "name a file"),
     ("blank header line", "a.csv", b"\n1,so great\n", 1, "a.csv: the first line is blank", "the column names"),
     ("UTF-16", "a.csv", GOOD.encode("utf-16"), 1, "a.csv: is UTF-16, not UTF-8", "--encoding utf-16"),
