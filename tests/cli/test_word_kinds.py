@@ -236,7 +236,7 @@ def test_a_question_that_is_cut_is_told(answerer: Path, tmp_path: Path, command:
     assert command("predict", "-m", answerer, "Which Android?", "--context", CONTEXT).err == ""
     table = write(tmp_path / "t.csv", [["question", "context"], ("Which Android?", CONTEXT), (long, CONTEXT)])
     scored = command("score", table, "-o", tmp_path / "out.csv", "-m", answerer)
-    assert "questions longer than half of what the model reads at once, and cut there: 1" in scored.err
+    assert "questions longer than half of what is read at once, and cut there: 1" in scored.err
 
 
 def test_the_figures_of_an_answerer_are_those_of_its_answers(answerer: Path, room: Path, command: Command) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polarbert.data import questions
+from polarbert.data import question_formats, questions
 from polarbert.data.dataset import Dataset
 from polarbert.data.leaks import find_leaks
 from polarbert.data.questions import Question, has_impossible, read_questions
@@ -198,7 +198,7 @@ def test_what_is_empty_is_left_out_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_a_bad_line_does_not_end_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MAX_LINE", 1000)
+    monkeypatch.setattr(question_formats, "MAX_LINE", 1000)
     good = json.dumps({"context": PASSAGE, "question": "Who?", "answers": [answer("Paul")]})
     lines = [b"{broken", good.encode(), b"[1]", b"\xff\xfe", b'{"x": "' + b"y" * 5000 + b'"}', good.encode()]
     dataset = read(tmp_path, b"\n".join(lines), "q.jsonl")
@@ -240,7 +240,7 @@ def test_a_file_of_no_use_is_refused_with_the_reason(
 
 def test_a_file_larger_than_is_read_whole_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.dumps(json.loads(squad(asked())), indent=1)
-    monkeypatch.setattr(questions, "MAX_BYTES", len(content) - 1)
+    monkeypatch.setattr(question_formats, "MAX_BYTES", len(content) - 1)
     with pytest.raises(DataError, match="one JSON object is read whole"):
         read(tmp_path, content)
 

@@ -222,7 +222,9 @@ def test_the_embedded_model_answers_alike_wherever_it_is_computed() -> None:
         *(torch_engine(bundle, device, kind) for device in DEVICES for kind in ("fp32", "bf16")),
     ]
     found = [chances(make_predictor(bundle, 1, engine).predict(texts)) for engine in engines]
-    for one in found:
-        for other in found:
+    for first, one in enumerate(found):
+        for second, other in enumerate(found):
+            # int8, which the first engines compute, is another network than the float one; of one all are closer.
+            same_weights = (first < len(ENGINES)) == (second < len(ENGINES))
             assert (one.argmax(1) == other.argmax(1)).mean() > 0.9
-            assert np.abs(one - other).mean() < 0.015
+            assert np.abs(one - other).mean() < (0.01 if same_weights else 0.015)

@@ -31,6 +31,7 @@ from polarbert.data.inputs import STDIN
 from polarbert.data.rows import MAX_TEXT_BYTES
 from polarbert.errors import DataError, UsageError
 from polarbert.inference.prediction import check_min_confidence
+from polarbert.inference.spans import cut_questions
 from polarbert.loading import load_predictor
 
 LINES_AT_ONCE, BYTES_AT_ONCE = 1000, 4_000_000
@@ -122,10 +123,7 @@ def _answers(predictor: Any, block: list[str], others: list[str], sentences: boo
 def _tell_cut(answers: list[Any]) -> None:
     cut = [number for number, answer in enumerate(answers, 1) if getattr(answer, "n_cut", 0)]
     if cut:
-        note(
-            f"questions longer than half of what the model reads at once, and cut there: {len(cut):,} (the first: "
-            f"question {cut[0]:,}). Ask them shorter"
-        )
+        note(f"{cut_questions(len(cut), cut[0])}. Ask them shorter")
 
 
 def _asked(bundle: Bundle, text: str, other: str | None) -> dict[str, str]:

@@ -49,6 +49,7 @@ from polarbert.inference.engine import WEIGHTS, engine_name
 from polarbert.inference.prediction import check_min_confidence
 from polarbert.inference.predictors import make_columns
 from polarbert.inference.scoring import score_table
+from polarbert.inference.spans import cut_questions
 from polarbert.loading import load_predictor, settle_device
 
 COUNTED = ("rows", "errors", "unsure", "computed_texts", "computed_pieces", "unknown_pieces", "cut_questions")
@@ -197,5 +198,5 @@ def _summary(output: str, totals: dict[str, int], rows: int, seconds: float) -> 
         f"{seconds:.1f} s, {rows / max(seconds, 1e-9):,.0f} rows/s",
     ]
     if cut := totals.get("cut_questions", 0):
-        parts.append(f"questions longer than half of what the model reads at once, and cut there: {cut:,}")
+        parts.append(cut_questions(cut))
     return "\n  ".join(parts)

@@ -20,6 +20,7 @@ from polarbert.inference.evaluate import describe
 from polarbert.inference.evaluation import SureAnswers, plain
 from polarbert.inference.groups import Grouping, by_length, by_value
 from polarbert.inference.lines import figure, head, page, percent, short_name, span, table, tail
+from polarbert.inference.spans import cut_questions
 from polarbert.metrics import RESAMPLES, CoverageCurve, Estimate, answer_f1, coverage_curve, exact_match
 from polarbert.text import is_wordless
 
@@ -384,12 +385,8 @@ def _notes(judged: _Judged) -> Iterator[str]:
 
 
 def _cut_questions(dataset: Dataset, answers: Sequence[Answer]) -> Iterator[str]:
-    cut = [question_of(row) for row, answer in zip(dataset.rows, answers, strict=True) if answer.n_cut]
-    if cut:
-        yield (
-            f"questions longer than half of what is read at once, and cut there: {len(cut):,} (the first: question "
-            f"{cut[0].row:,})"
-        )
+    if cut := [row.row for row, answer in zip(dataset.rows, answers, strict=True) if answer.n_cut]:
+        yield cut_questions(len(cut), cut[0])
 
 
 def _group_lines(name: str, groups: Sequence[AnswerFigures]) -> list[str]:

@@ -50,6 +50,17 @@ class Reading:
     n_cut: int
 
 
+def cut_questions(count: int, first: int | None = None) -> str:
+    """What people are told of questions that were not read to their end.
+
+    Args:
+        count: how many.
+        first: the number of the first one, where it is known.
+    """
+    where = "" if first is None else f" (the first: question {first:,})"
+    return f"questions longer than half of what is read at once, and cut there: {count:,}{where}"
+
+
 class PassageReader:
     """Cuts questions and passages into what the network reads: [CLS] question [SEP] part of the passage [SEP].
 

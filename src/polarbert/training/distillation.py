@@ -33,6 +33,7 @@ from polarbert.training.helped import Helped, own_network
 from polarbert.training.transfer import TransferSettings
 
 DISTILLED = ("sentiment", "classification", "pair")  # tasks that a teacher is for
+TEACHER = "settings: [transfer] teacher (--teacher)"  # what messages about a teacher begin with
 PROJECTION = "projection"  # of the student's vectors to the width of the teacher's
 
 
@@ -80,7 +81,7 @@ class Teacher:
             SettingsError: naming what differs.
         """
         bundle = self.bundle
-        path = f"settings: [transfer] teacher (--teacher): {bundle.path}"
+        path = f"{TEACHER}: {bundle.path}"
         if bundle.task not in DISTILLED or bundle.reads_pairs != is_pair or len(bundle.labels) < 2:
             wanted = "pairs of texts" if is_pair else "classes of single texts"
             raise SettingsError(

@@ -22,7 +22,7 @@ from polarbert.model.weights import load_weights
 from polarbert.training.auxiliary import AuxiliaryLmTask
 from polarbert.training.base import Base
 from polarbert.training.classification import ClassificationTask
-from polarbert.training.distillation import DISTILLED, DistillationTask, Teacher, evenly
+from polarbert.training.distillation import DISTILLED, TEACHER, DistillationTask, Teacher, evenly
 from polarbert.training.helped import Helped
 from polarbert.training.loop import Task
 from polarbert.training.masking import Masking
@@ -72,8 +72,7 @@ def check_transfer(
         return
     if task not in DISTILLED:
         raise SettingsError(
-            f"settings: [transfer] teacher (--teacher) is for classes of texts and pairs ({', '.join(DISTILLED)}), not "
-            f"for {task}; leave it out"
+            f"{TEACHER} is for classes of texts and pairs ({', '.join(DISTILLED)}), not for {task}; leave it out"
         )
     teacher = _open_teacher(transfer.teacher)
     teacher.check(labels, base.tokenizer, longest, is_pair=task == "pair", has_aspects="aspects" in traits)
@@ -88,7 +87,7 @@ def _open_teacher(name: str) -> Teacher:
     try:
         return Teacher.open(name)
     except BundleError as error:
-        raise SettingsError(f"settings: [transfer] teacher (--teacher): {error}") from error
+        raise SettingsError(f"{TEACHER}: {error}") from error
 
 
 def teacher_digest(transfer: TransferSettings) -> dict[str, str]:

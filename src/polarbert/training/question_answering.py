@@ -23,7 +23,7 @@ from polarbert.export.texts import own_pairs
 from polarbert.inference.answerer import ALWAYS_ANSWERS, Answer, QuestionAndContext, QuestionAnswerer
 from polarbert.inference.answers_evaluation import AnswersEvaluation, judge_answers, question_of
 from polarbert.inference.predictor import Window
-from polarbert.inference.spans import Evidence, PassageReader, Reading, SpanScores, pieces_of
+from polarbert.inference.spans import Evidence, PassageReader, Reading, SpanScores, cut_questions, pieces_of
 from polarbert.metrics import answer_f1, exact_match
 from polarbert.text import WordPieceTokenizer
 from polarbert.text.batches import plan_batches
@@ -83,7 +83,7 @@ class EncodedQuestions(EncodedTexts):
     @property
     def notes(self) -> list[str]:
         """What people should know."""
-        notes = [f"questions longer than half of what is read at once, and cut there: {self.cut:,}"] if self.cut else []
+        notes = [cut_questions(self.cut)] if self.cut else []
         what = "questions whose answers are of characters that the tokenizer does not read: "
         return [*notes, *([f"{what}{self.lost:,}; nothing is learned from them"] if self.lost else [])]
 
