@@ -27,6 +27,7 @@ from polarbert.inference.spans import SpanScores
 from polarbert.metrics import answer_f1, exact_match
 from polarbert.model import BertConfig, BertForQuestionAnswering
 from polarbert.text import WordPieceTokenizer
+from polarbert.training.answer_confidence import fit_answers
 from polarbert.training.base import Base
 from polarbert.training.loop import train
 from polarbert.training.question_answering import (
@@ -37,7 +38,6 @@ from polarbert.training.question_answering import (
     SpanExample,
     answer_pieces,
     encode_questions,
-    fit_answers,
 )
 from polarbert.training.recipe import FineTuneSettings
 from polarbert.training.run import RunDirectory
@@ -395,7 +395,7 @@ def test_where_no_answer_is_right_every_one_is_unsure() -> None:
 
 
 def test_of_long_passages_few_are_held_and_all_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polarbert.training.question_answering.FITTED_SPANS", 40)
+    monkeypatch.setattr("polarbert.training.answer_confidence.FITTED_SPANS", 40)
     held: WeakSet[SpanScores] = WeakSet()
     most = 0
 
