@@ -19,6 +19,7 @@ from polarbert.metrics import (
     confusion,
     coverage_curve,
     f1_scores,
+    grouped_mean,
     macro_f1,
     macro_recall,
     precisions,
@@ -135,6 +136,38 @@ def test_the_interval_of_a_share_is_wilsons(total: int, data: st.DataObject) -> 
     expected = binomtest(count, total).proportion_ci(0.95, method="wilson")
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert found.value == pytest.approx(count / total)
+
+
+def test_an_interval_is_over_groups_and_not_over_rows() -> None:
+    """Ten rows that are right or wrong together say as much as one."""
+    random = np.random.default_rng(0)
+    by_group = (random.random(40) < 0.6).astype(float)
+    alone = grouped_mean(by_group, np.arange(40))
+    together = grouped_mean(np.repeat(by_group, 10), np.repeat(np.arange(40), 10))
+    assert together == alone
+    apart = grouped_mean(np.repeat(by_group, 10), np.arange(400))
+    assert (apart.high - apart.low) < 0.5 * (together.high - together.low)
+    assert together.low < together.value < together.high
+
+
+def test_an_interval_over_groups_holds_the_true_figure_about_19_times_of_20() -> None:
+    held = 0
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        sizes = random.integers(1, 8, 60)
+        easy = random.beta(2, 1, 60)  # mean 2/3
+        groups = np.repeat(np.arange(60), sizes)
+        values = (random.random(len(groups)) < easy[groups]).astype(float)
+        found = grouped_mean(values, groups, resamples=300)
+        held += found.low <= 2 / 3 <= found.high
+    assert 0.89 <= held / 200 <= 0.98
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_without_a_mistake_or_a_hit_the_interval_over_groups_is_no_point(value: float) -> None:
+    found = grouped_mean(np.full(10, value), np.arange(10))
+    assert found.value == value
+    assert found.high - found.low > 0.2
 
 
 ORDERED = st.lists(st.tuples(st.integers(0, 4).map(lambda n: n / 4), st.booleans()), min_size=1, max_size=6)

@@ -167,3 +167,11 @@ def test_a_label_that_a_map_does_not_know_is_named_with_the_nearest() -> None:
 def test_an_unknown_task_is_refused() -> None:
     with pytest.raises(UsageError, match="'regression'; it can be sentiment or classification"):
         LabelMap.infer(["a"], "regression")
+
+
+@pytest.mark.parametrize("blank", ["nan", "NaN", "NULL", "None", "N/A", "#N/A", "<NA>"])
+def test_what_other_programs_write_for_an_empty_cell_is_told(blank: str) -> None:
+    found = LabelMap.infer(["positive", "negative", "neutral", blank, blank])
+    assert blank in found.labels
+    assert any(note.startswith(f"taken as a class: {blank!r} 2 times") for note in found.notes)
+    assert not any("taken as a class" in note for note in LabelMap.infer(["none of these", "all"]).notes)

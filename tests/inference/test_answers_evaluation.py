@@ -12,7 +12,7 @@ from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.data.questions import Question
 from polarbert.errors import DataError, UsageError
 from polarbert.inference.answerer import Answer
-from polarbert.inference.answers_evaluation import AnswersEvaluation, judge_answers, mean_over_passages
+from polarbert.inference.answers_evaluation import AnswersEvaluation, judge_answers
 from polarbert.inference.spans import AnswerSpan
 from polarbert.metrics import answer_f1, exact_match
 
@@ -155,38 +155,6 @@ def test_a_question_without_words_is_never_sure() -> None:
     data = replace(DATASET, rows=[question(1, 0, "Anna", asked="?"), ROWS[0]])
     found = judge_answers(data, [answer("Anna", 0.9), answer("Anna", 0.9)], 0.5)
     assert found.sure.share == 0.5
-
-
-def test_an_interval_is_over_passages_and_not_over_questions() -> None:
-    """Ten questions that are right or wrong together say as much as one."""
-    random = np.random.default_rng(0)
-    by_passage = (random.random(40) < 0.6).astype(float)
-    alone = mean_over_passages(by_passage, np.arange(40))
-    together = mean_over_passages(np.repeat(by_passage, 10), np.repeat(np.arange(40), 10))
-    assert together == alone
-    apart = mean_over_passages(np.repeat(by_passage, 10), np.arange(400))
-    assert (apart.high - apart.low) < 0.5 * (together.high - together.low)
-    assert together.low < together.value < together.high
-
-
-def test_an_interval_holds_the_true_figure_about_19_times_of_20() -> None:
-    held = 0
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        sizes = random.integers(1, 8, 60)
-        easy = random.beta(2, 1, 60)  # mean 2/3
-        passages = np.repeat(np.arange(60), sizes)
-        values = (random.random(len(passages)) < easy[passages]).astype(float)
-        found = mean_over_passages(values, passages, resamples=300)
-        held += found.low <= 2 / 3 <= found.high
-    assert 0.89 <= held / 200 <= 0.98
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_without_a_mistake_or_a_hit_the_interval_is_no_point(value: float) -> None:
-    found = mean_over_passages(np.full(10, value), np.arange(10))
-    assert found.value == value
-    assert found.high - found.low > 0.2
 
 
 def test_what_cannot_be_judged_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -14,6 +14,7 @@ SENTIMENTS = ["negative", "neutral", "positive"]
 TASKS = ("sentiment", "classification")
 _WORDS = {word: name for name in SENTIMENTS for word in (name, name[:3])}
 _STRONG_WORDS = {f"very {word}": name for word, name in _WORDS.items() if name != "neutral"}
+_BLANK_WORDS = frozenset({"nan", "null", "none", "n/a", "#n/a", "<na>"})  # what other programs write for an empty cell
 _STARS = {1: "negative", 2: "negative", 3: "neutral", 4: "positive", 5: "positive"}
 
 
@@ -163,7 +164,15 @@ def _sentiment(counts: Counter[str]) -> LabelMap:
 
 def _classification(counts: Counter[str]) -> LabelMap:
     names = {raw: best for best, group in _spellings(counts) for raw in group}
-    return LabelMap("classification", _ordered(names.values()), names, _merged(counts))
+    return LabelMap("classification", _ordered(names.values()), names, (*_merged(counts), *_blank_words(counts)))
+
+
+def _blank_words(counts: Counter[str]) -> Iterator[str]:
+    if found := [raw for raw in counts if _key(raw) in _BLANK_WORDS]:
+        yield (
+            f"taken as a class: {counted(_some(counts, found))}. If that stands for a row without a label, empty these "
+            "cells and train again"
+        )
 
 
 def _spellings(counts: Counter[str]) -> list[tuple[str, list[str]]]:

@@ -21,7 +21,7 @@ from polarbert.inference.evaluation import SureAnswers, plain
 from polarbert.inference.groups import Grouping, by_length, by_value
 from polarbert.inference.lines import figure, head, page, percent, short_name, span, table, tail
 from polarbert.inference.spans import cut_questions
-from polarbert.metrics import RESAMPLES, CoverageCurve, Estimate, answer_f1, coverage_curve, exact_match
+from polarbert.metrics import CoverageCurve, Estimate, answer_f1, coverage_curve, exact_match, grouped_mean
 from polarbert.text import is_wordless
 
 BLOCK_QUESTIONS = 256
@@ -310,36 +310,10 @@ class _Judged:
 
     def figures(self, name: str, rows: NDArray[np.int64]) -> AnswerFigures:
         passages = np.unique(self.passage_of[rows], return_inverse=True)[1].reshape(-1)
-        exact, f1 = mean_over_passages(self.exact[rows], passages), mean_over_passages(self.f1[rows], passages)
+        exact, f1 = grouped_mean(self.exact[rows], passages), grouped_mean(self.f1[rows], passages)
         return AnswerFigures(
             name, len(rows), exact, f1, float(self.declined[rows].mean()), float(self.confidence[rows].mean())
         )
-
-
-def mean_over_passages(
-    values: NDArray[np.floating | np.bool_], passage_of: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0
-) -> Estimate:
-    """The mean over questions, with a bootstrap interval over passages (Efron and Tibshirani 1993, section 8.6).
-
-    Where all values are 0 or all are 1, every resample says the same, so Wilson's interval stands in.
-
-    Args:
-        values: (n,) of each question, in [0, 1].
-        passage_of: (n,) number of its passage, from 0.
-        resamples: how many.
-        seed: of the draws.
-    """
-    total = float(values.sum())
-    if total in (0.0, float(len(values))):
-        return Estimate.share(round(total), len(values))
-    counts = np.bincount(passage_of).astype(np.float64)
-    sums = np.bincount(passage_of, values.astype(np.float64))
-    random, even = np.random.default_rng(seed), np.full(len(counts), 1 / len(counts))
-    means = []
-    for _ in range(resamples):
-        drawn = random.multinomial(len(counts), even)
-        means.append((drawn @ sums) / (drawn @ counts))
-    return Estimate.bootstrap(total / len(values), np.array(means))
 
 
 def _check(dataset: Dataset, by: Sequence[str]) -> None:
