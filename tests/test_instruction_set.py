@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tests.scoring_fixtures import load, sentences
 
-from polarbert.export.graph import IR_VERSION, OPSET, ColumnRanges, GraphBuilder
+from polarbert.export.graph import IR_VERSION, OPSET
+from polarbert.export.graph_builder import ColumnRanges, GraphBuilder
 from polarbert.inference.engine import load_engine
 
 pytest_plugins = ["tests.scoring_fixtures"]

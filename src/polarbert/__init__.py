@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, overload
 if TYPE_CHECKING:
     from polarbert.inference.answerer import Answer, QuestionAnswerer
     from polarbert.inference.by_sentence import BySentence, SentencePrediction
-    from polarbert.inference.classifier import Rating, Regressor, SentimentModel, TextClassifier
+    from polarbert.inference.classifier import Regressor, SentimentModel, TextClassifier
     from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
-    from polarbert.inference.prediction import Prediction
+    from polarbert.inference.prediction import Prediction, Rating
     from polarbert.inference.tagger import Entity, Tagger, Tagging
 
 __version__ = "0.1.0"
@@ -52,7 +52,7 @@ _HOMES = {
     "Explanation": "polarbert.inference.explanation",
     "Prediction": "polarbert.inference.prediction",
     "QuestionAnswerer": "polarbert.inference.answerer",
-    "Rating": "polarbert.inference.classifier",
+    "Rating": "polarbert.inference.prediction",
     "Regressor": "polarbert.inference.classifier",
     "SentencePrediction": "polarbert.inference.by_sentence",
     "SentenceWeight": "polarbert.inference.explanation",

@@ -16,7 +16,7 @@ from polarbert.bundle import Bundle
 from polarbert.calibration import probabilities
 from polarbert.errors import BundleError, ExportError
 from polarbert.export.bundling import ExportOptions, export_bundle
-from polarbert.export.graph import ColumnRanges
+from polarbert.export.graph_builder import ColumnRanges
 from polarbert.export.proof import LabelledSet
 from polarbert.export.quantise import ObservingEngine
 from polarbert.inference.classifier import SentimentModel

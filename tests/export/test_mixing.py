@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper
 from tests.export.test_graph import network, ragged, torch_logits, write_graph
 
-from polarbert.export.graph import GraphBuilder
+from polarbert.export.graph_builder import GraphBuilder
 from polarbert.export.mixing import mixed
 from polarbert.inference.engine import load_engine
 from polarbert.model import BertConfig, BertEncoder

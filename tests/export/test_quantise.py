@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from polarbert.export.graph import IR_VERSION, OPSET, ColumnRanges, GraphBuilder, quantise_columns, smoothing_factors
+from polarbert.export.graph import IR_VERSION, OPSET
+from polarbert.export.graph_builder import ColumnRanges, GraphBuilder, quantise_columns, smoothing_factors
 from polarbert.export.quantise import ObservingEngine
 from polarbert.inference.engine import OnnxRuntimeEngine
 

@@ -10,7 +10,7 @@ import pytest
 from polarbert.data.dataset import Dataset
 from polarbert.data.rated import RatedText
 from polarbert.inference import rating_evaluation
-from polarbert.inference.classifier import Rating
+from polarbert.inference.prediction import Rating
 from polarbert.inference.rating_evaluation import RatingEvaluation, judge_ratings
 
 

@@ -8,8 +8,7 @@ import typer
 
 from polarbert.cli.options import printable, uses_colour
 from polarbert.inference.by_sentence import BySentence, SentencePrediction
-from polarbert.inference.classifier import Rating
-from polarbert.inference.prediction import Prediction
+from polarbert.inference.prediction import Prediction, Rating
 
 if TYPE_CHECKING:
     from polarbert.bundle import Bundle

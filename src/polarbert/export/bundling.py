@@ -17,7 +17,8 @@ from polarbert.bundle import MANIFEST, Bundle
 from polarbert.calibration import Calibration
 from polarbert.data.entities import OUTSIDE
 from polarbert.errors import BundleError, ExportError
-from polarbert.export.graph import ColumnRanges, build_graph
+from polarbert.export.graph import build_graph
+from polarbert.export.graph_builder import ColumnRanges
 from polarbert.export.proof import (
     MAX_FLIPS,
     MAX_MOVED_ENDS,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from polarbert.export.graph_builder import GraphBuilder, Weights
 from polarbert.model.config import BertConfig
-
-if TYPE_CHECKING:
-    from polarbert.export.graph import GraphBuilder, Weights
 
 
 def mixed(b: GraphBuilder, config: BertConfig, w: Weights, states: Sequence[str]) -> str:

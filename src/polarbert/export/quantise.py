@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from polarbert.export.graph import ColumnRanges
+from polarbert.export.graph_builder import ColumnRanges
 from polarbert.inference.engine import Ids
 
 Columns = NDArray[np.float32]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from polarbert.inference.prediction import Prediction
 from polarbert.text.sentences import sentence_spans
-
-if TYPE_CHECKING:
-    from polarbert.inference.prediction import Prediction
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 from polarbert.inference.by_sentence import BySentence
-from polarbert.inference.classifier import Rating
-from polarbert.inference.prediction import Prediction
+from polarbert.inference.prediction import Prediction, Rating
 
 Answer = TypeVar("Answer")
 Cells = tuple[Any, ...]  # of one row, without the error

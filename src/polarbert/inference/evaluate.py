@@ -17,12 +17,13 @@ from polarbert.calibration import calibration_figures
 from polarbert.data.dataset import Dataset
 from polarbert.data.labels import SENTIMENTS, LabelMap
 from polarbert.errors import DataError, UsageError
-from polarbert.inference.classifier import Classifier, TextPair
+from polarbert.inference.classifier import Classifier
 from polarbert.inference.engine import WEIGHTS
 from polarbert.inference.evaluation import ClassFigures, ConfidentError, Evaluation, Group, Speed, SureAnswers
 from polarbert.inference.groups import Grouping, by_length, by_value
 from polarbert.inference.prediction import Prediction
 from polarbert.inference.predictor import Predictor
+from polarbert.inference.text_predictor import TextPair
 from polarbert.metrics import Estimate, Tally, confusion, coverage_curve
 from polarbert.text import is_wordless
 

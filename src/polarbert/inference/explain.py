@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +29,8 @@ from polarbert.inference.prediction import DECIMALS
 from polarbert.inference.predictor import Window
 from polarbert.inference.scales import Explained, Floats, Scales, in_sections, settle
 from polarbert.inference.text_parts import Ids, Part, Unit, grouped, packed, part_of, sections_of, units_of, within
+from polarbert.inference.text_predictor import TextPredictor
 from polarbert.text.sentences import sentence_spans
-
-if TYPE_CHECKING:
-    from polarbert.inference.classifier import TextPredictor
 
 # What bounds the cost. Pieces are those the network reads in all, [CLS] and [SEP] included.
 MOST_WORDS = 40  # weighed one by one

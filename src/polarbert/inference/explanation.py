@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from polarbert.inference.classifier import Rating
-    from polarbert.inference.prediction import Prediction
+from polarbert.inference.prediction import Prediction, Rating
 
 
 @dataclass(frozen=True)

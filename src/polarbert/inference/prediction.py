@@ -42,6 +42,27 @@ class Prediction:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Rating:
+    """A number that a model gives a text or pair.
+
+    Attributes:
+        value: in the units of the labels it was trained on.
+        n_tokens: pieces read, without [CLS] and [SEP].
+        n_windows: parts in which a long text was read; 1 for most.
+        n_unknown: pieces that are not in the vocabulary.
+    """
+
+    value: float
+    n_tokens: int
+    n_windows: int
+    n_unknown: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return asdict(self)
+
+
 def check_min_confidence(value: float, name: str = "min_confidence") -> float:
     """A threshold of confidence that was asked for.
 

@@ -16,10 +16,11 @@ from polarbert import __version__
 from polarbert.data.dataset import Dataset
 from polarbert.data.rated import RatedText
 from polarbert.errors import DataError
-from polarbert.inference.classifier import Rating, Regressor
+from polarbert.inference.classifier import Regressor
 from polarbert.inference.evaluate import describe
 from polarbert.inference.evaluation import plain
 from polarbert.inference.lines import figure, head, page, table, tail
+from polarbert.inference.prediction import Rating
 from polarbert.metrics import LEVEL, RESAMPLES, Estimate, pearson, ranks, spearman
 
 BLOCK_TEXTS = 1024

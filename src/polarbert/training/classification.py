@@ -14,10 +14,11 @@ from polarbert.calibration import Calibration
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import TrainingError
 from polarbert.export.texts import own_pairs, own_texts, with_aspects
-from polarbert.inference.classifier import TextClassifier, TextPair
+from polarbert.inference.classifier import TextClassifier
 from polarbert.inference.evaluate import evaluate_predictions
 from polarbert.inference.evaluation import Evaluation
 from polarbert.inference.prediction import Prediction
+from polarbert.inference.text_predictor import TextPair
 from polarbert.metrics import Classes, accuracy, macro_f1, macro_recall, matthews
 from polarbert.training.base import Base
 from polarbert.training.batching import Batch

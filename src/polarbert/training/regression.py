@@ -16,8 +16,10 @@ from polarbert.calibration import Calibration
 from polarbert.data.dataset import Dataset, LabelledText
 from polarbert.errors import DataError
 from polarbert.export.texts import own_pairs, own_texts
-from polarbert.inference.classifier import Rating, Regressor, TextPair
+from polarbert.inference.classifier import Regressor
+from polarbert.inference.prediction import Rating
 from polarbert.inference.rating_evaluation import RatingEvaluation, judge_ratings, value_of
+from polarbert.inference.text_predictor import TextPair
 from polarbert.metrics import pearson, spearman
 from polarbert.model.heads import BertForSequenceClassification
 from polarbert.training.base import Base
