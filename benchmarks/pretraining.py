@@ -20,15 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import child
 import common
+from contest import DEFAULTS, GROUPED, OURS, OURS_SMALL, TRAINER_BATCH, Contestants, described, rounds, trainer_pass
 
 if TYPE_CHECKING:
     from polarbert.training.pretraining import PretrainingTask
     from polarbert.training.pretraining_recipe import PretrainSettings
 
 PACKAGES = ("accelerate", "torch", "transformers")
-DEFAULTS, GROUPED = "Trainer, fp32 defaults", "Trainer, bf16, grouped by length"
-OURS, OURS_SMALL = "polarbert", "polarbert, fp32, small batches"
-TRAINER_BATCH = 8  # sequences; the Trainer's default
 BOOKS = Path("books") / "val.parquet"
 VOCABULARY = 8000
 
@@ -46,20 +44,20 @@ def main() -> None:
         common.say(f"{prepared['sequences']:,} sequences, {prepared['tokens']:,} word pieces")
         mean = prepared["tokens"] / prepared["sequences"]
         small = {"precision": "fp32", "batch_tokens": round(TRAINER_BATCH * mean)}
-        contestants: dict[str, tuple[str, dict[str, Any]]] = {
+        contestants: Contestants = {
             DEFAULTS: ("run_trainer", {"batch": TRAINER_BATCH}),
             GROUPED: ("run_trainer", {"batch": round(options.batch_tokens / mean), "bf16": True, "by_length": True}),
             OURS: ("run_polarbert", {"precision": "auto", "batch_tokens": options.batch_tokens}),
             OURS_SMALL: ("run_polarbert", small),
         }
         shared = asked | {"threads": options.threads, "tokens": prepared["tokens"]}
-        runs = _rounds(contestants, shared, options.rounds)
+        runs = rounds(__file__, contestants, shared, options.rounds)
     values = {
         "threads": options.threads,
         "rounds": options.rounds,
         "length": options.length,
         **{name: prepared[name] for name in ("sequences", "tokens", "parameters", "network", "hidden_share")},
-        "contestants": {name: _described(name, runs) for name in runs},
+        "contestants": {name: described(own, runs) for name, own in runs.items()},
     }
     common.write_result("pretraining", busy, PACKAGES, values)
     for name, figures in values["contestants"].items():
@@ -78,41 +76,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contestant (default 3)")
     parser.add_argument("--threads", type=int, default=common.usable_processors(), help="for all; default: all")
     return parser.parse_args()
-
-
-def _rounds(
-    contestants: dict[str, tuple[str, dict[str, Any]]], shared: dict[str, Any], rounds: int
-) -> dict[str, list[dict[str, Any]]]:
-    """Every contestant once a round."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
-    for number in range(1, rounds + 1):
-        for name, (part, request) in contestants.items():
-            run = child.ask(__file__, part, shared | request).values
-            for what in ("tokens", "threads"):
-                if run[what] != shared[what]:
-                    raise SystemExit(f"{name}: {what} were {run[what]}, not {shared[what]} as for the others")
-            runs[name].append(run)
-            speed = run["tokens"] / run["seconds"]
-            common.say(f"round {number}  {name}: {run['seconds']:.1f} s, {speed:,.0f} tokens/s")
-    return runs
-
-
-def _described(name: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    own = runs[name]
-    figures: dict[str, Any] = {
-        "steps": own[0]["steps"],
-        "precision": own[0]["precision"],
-        "batch": own[0]["batch"],
-        "tokens_per_second": common.summary([run["tokens"] / run["seconds"] for run in own], digits=1),
-        "seconds": common.summary([run["seconds"] for run in own]),
-        "loaded_bytes": common.summary([run["loaded_bytes"] for run in own], digits=0),
-        "peak_bytes": common.summary([run["peak_bytes"] for run in own], digits=0),
-        "loss": common.summary([run["loss"] for run in own]),
-    }
-    for key, other in (("times_defaults", DEFAULTS), ("times_grouped", GROUPED)):
-        ratios = [theirs["seconds"] / run["seconds"] for theirs, run in zip(runs[other], own, strict=True)]
-        figures[key] = common.summary(ratios, digits=3)
-    return figures
 
 
 def prepare(request: dict[str, Any]) -> dict[str, Any]:
@@ -242,55 +205,16 @@ def run_polarbert(request: dict[str, Any]) -> dict[str, Any]:
 def run_trainer(request: dict[str, Any]) -> dict[str, Any]:
     """Every sequence once, with the Trainer's own defaults but for those of the request."""
     import torch
-    from transformers import BertForPreTraining, Trainer, TrainerCallback, TrainingArguments
-
-    from training import _by_length
-
-    class Timed(TrainerCallback):
-        """Times the steps: from the beginning of training to its end."""
-
-        started = ended = math.nan
-        peak_bytes = 0
-
-        def on_train_begin(self, *_args: Any, **_more: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_train_end(self, *_args: Any, **_more: Any) -> None:
-            self.ended, self.peak_bytes = time.perf_counter(), common.own_peak_bytes()
+    from transformers import BertForPreTraining
 
     torch.set_num_threads(request["threads"])
-    torch.manual_seed(1)
+    torch.manual_seed(request["seed"])
     task = _task(request | {"precision": "fp32", "batch_tokens": 8192})
     rows = [_row(task, number) for batch in task.batches_in_epoch(0, 0) for number in batch]
-    model = BertForPreTraining.from_pretrained(Path(request["room"]) / "start", dtype=torch.float32)
-    timed = Timed()
-    loaded = common.own_peak_bytes()
-    with tempfile.TemporaryDirectory() as room:
-        arguments = TrainingArguments(
-            room,
-            num_train_epochs=1,
-            per_device_train_batch_size=request["batch"],
-            bf16=request.get("bf16", False),
-            learning_rate=task.settings.training.learning_rate,
-            use_cpu=True,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **_by_length(TrainingArguments, request.get("by_length", False)),
-        )
-        trainer = Trainer(model, arguments, data_collator=_padded, train_dataset=rows, callbacks=[timed])
-        trainer.train()
-    return {
-        "seconds": timed.ended - timed.started,
-        "tokens": sum(len(row["input_ids"]) for row in rows) * round(trainer.state.epoch),
-        "threads": torch.get_num_threads(),
-        "steps": trainer.state.global_step,
-        "loaded_bytes": loaded,
-        "peak_bytes": timed.peak_bytes,
-        "precision": "bf16" if request.get("bf16") else "fp32",
-        "batch": f"{request['batch']} sequences",
-        "loss": _judged(trainer.model, task),
-    }
+    start = BertForPreTraining.from_pretrained(Path(request["room"]) / "start", dtype=torch.float32)
+    rate = task.settings.training.learning_rate
+    model, figures = trainer_pass(request, start, rows, _padded, "sequences", learning_rate=rate)
+    return figures | {"loss": _judged(model, task)}
 
 
 def _row(task: PretrainingTask, number: int) -> dict[str, Any]:

@@ -27,14 +27,12 @@ from unittest import mock
 
 import child
 import common
+from contest import DEFAULTS, GROUPED, OURS, OURS_SMALL, TRAINER_BATCH, Contestants, described, rounds, trainer_pass
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGES = ("accelerate", "torch", "transformers")
-DEFAULTS, GROUPED = "Trainer, fp32 defaults", "Trainer, bf16, grouped by length"
-OURS, OURS_SMALL = "polarbert", "polarbert, fp32, small batches"
-TRAINER_BATCH = 8  # texts; the Trainer's default
 WITHOUT = {
     "PyTorch's dropout": ["byte-wide masks", "freed memory kept"],
     "byte-wide masks": ["freed memory kept"],
@@ -60,7 +58,7 @@ def main() -> None:
             "threads": options.threads,
             "tokens": prepared["tokens"],
         }
-        runs = _rounds(contestants, shared, options.rounds)
+        runs = rounds(__file__, contestants, shared, options.rounds)
     values = {
         "model": "embedded" if options.model is None else Path(options.model).name,
         "threads": options.threads,
@@ -70,7 +68,10 @@ def main() -> None:
         "mean_pieces": round(prepared["tokens"] / prepared["texts"], 1),
         "held_texts": len(prepared["held"]),
         "before": {name: round(value, 4) for name, value in prepared["before"].items()},
-        "contestants": {name: _described(name, runs) for name in runs},
+        "contestants": {
+            name: described(own, runs) | {"accuracy": common.summary([run["accuracy"] for run in own])}
+            for name, own in runs.items()
+        },
     }
     common.write_result("training_ablation" if options.ablation else "training", busy, PACKAGES, values)
     _show(values)
@@ -88,7 +89,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _contestants(prepared: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+def _contestants(prepared: dict[str, Any]) -> Contestants:
     """Part and request of each. The second's batches are as large as the loop's own, the last's as the Trainer's."""
     mean = prepared["tokens"] / prepared["texts"]
     alike = max(1, round(prepared["batch_tokens"] / mean))
@@ -101,45 +102,8 @@ def _contestants(prepared: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any
     }
 
 
-def _ablations(_prepared: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+def _ablations(_prepared: dict[str, Any]) -> Contestants:
     return {name: ("run_polarbert", {"without": without}) for name, without in WITHOUT.items()}
-
-
-def _rounds(
-    contestants: dict[str, tuple[str, dict[str, Any]]], shared: dict[str, Any], rounds: int
-) -> dict[str, list[dict[str, Any]]]:
-    """Every contestant once a round, with the round's seed."""
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contestants}
-    for number in range(1, rounds + 1):
-        for name, (part, request) in contestants.items():
-            run = child.ask(__file__, part, shared | request | {"seed": number}).values
-            for what in ("tokens", "threads"):
-                if run[what] != shared[what]:
-                    raise SystemExit(f"{name}: {what} were {run[what]}, not {shared[what]} as for the others")
-            runs[name].append(run)
-            speed = run["tokens"] / run["seconds"]
-            common.say(f"round {number}  {name}: {run['seconds']:.1f} s, {speed:,.0f} tokens/s")
-    return runs
-
-
-def _described(name: str, runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    own = runs[name]
-    figures: dict[str, Any] = {
-        "steps": own[0]["steps"],
-        "precision": own[0]["precision"],
-        "batch": own[0]["batch"],
-        "tokens_per_second": common.summary([run["tokens"] / run["seconds"] for run in own], digits=1),
-        "seconds": common.summary([run["seconds"] for run in own]),
-        "loaded_bytes": common.summary([run["loaded_bytes"] for run in own], digits=0),
-        "peak_bytes": common.summary([run["peak_bytes"] for run in own], digits=0),
-        "loss": common.summary([run["loss"] for run in own]),
-        "accuracy": common.summary([run["accuracy"] for run in own]),
-    }
-    for key, other in (("times_defaults", DEFAULTS), ("times_grouped", GROUPED), ("times_first", next(iter(runs)))):
-        if other in runs:
-            ratios = [theirs["seconds"] / run["seconds"] for theirs, run in zip(runs[other], own, strict=True)]
-            figures[key] = common.summary(ratios, digits=3)
-    return figures
 
 
 def prepare(request: dict[str, Any]) -> dict[str, Any]:
@@ -264,69 +228,15 @@ def _as_before(without: Sequence[str]) -> ExitStack:
 def run_trainer(request: dict[str, Any]) -> dict[str, Any]:
     """One pass of the Trainer with its own defaults, but for those of the request."""
     import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
-
-    class Timed(TrainerCallback):
-        """Times the steps: from the beginning of training to its end."""
-
-        started = ended = math.nan
-        peak_bytes = 0
-
-        def on_train_begin(self, *_args: Any, **_more: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_train_end(self, *_args: Any, **_more: Any) -> None:
-            self.ended, self.peak_bytes = time.perf_counter(), common.own_peak_bytes()
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 
     torch.set_num_threads(request["threads"])
     torch.manual_seed(request["seed"])
-    model = AutoModelForSequenceClassification.from_pretrained(request["start"], dtype=torch.float32)
+    start = AutoModelForSequenceClassification.from_pretrained(request["start"], dtype=torch.float32)
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label} for ids, label in request["train"]]
-    timed = Timed()
-    loaded = common.own_peak_bytes()
-    with tempfile.TemporaryDirectory() as room:
-        arguments = TrainingArguments(
-            room,
-            num_train_epochs=1,
-            per_device_train_batch_size=request["batch"],
-            bf16=request.get("bf16", False),
-            seed=request["seed"],
-            use_cpu=True,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **_by_length(TrainingArguments, request.get("by_length", False)),
-        )
-        collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(request["start"]))
-        trainer = Trainer(model, arguments, data_collator=collator, train_dataset=rows, callbacks=[timed])
-        trainer.train()
-    seen = sum(len(row["input_ids"]) for row in rows)
-    return {
-        "seconds": timed.ended - timed.started,
-        "tokens": seen * round(trainer.state.epoch),
-        "threads": torch.get_num_threads(),
-        "steps": trainer.state.global_step,
-        "loaded_bytes": loaded,
-        "peak_bytes": timed.peak_bytes,
-        "precision": "bf16" if request.get("bf16") else "fp32",
-        "batch": f"{request['batch']} texts",
-    } | _judged(trainer.model, request["held"])
-
-
-def _by_length(arguments: type[Any], wanted: bool) -> dict[str, Any]:
-    """Batches of like length, under the name that this version of the library has for it."""
-    if not wanted:
-        return {}
-    if any(field.name == "train_sampling_strategy" for field in dataclasses.fields(arguments)):
-        return {"train_sampling_strategy": "group_by_length"}
-    return {"group_by_length": True}
+    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(request["start"]))
+    model, figures = trainer_pass(request, start, rows, collator, "texts")
+    return figures | _judged(model, request["held"])
 
 
 def _judged(model: Any, held: Sequence[Encoded]) -> dict[str, float]:
