@@ -58,6 +58,21 @@ def test_the_figures_are_those_of_the_results() -> None:
         assert write_page.PICTURE.read_text("utf-8") == write_page.draw(write_page.measured(kept))
 
 
+def test_the_table_of_warm_up_is_that_of_the_results() -> None:
+    found = write_page.WARMUP_BLOCK.search(write_page.PAGE.read_text("utf-8"))
+    assert found is not None
+    without = read(write_page.WITHOUT_WARMUP)
+    assert without["budget"]["warmup_share"] == 0
+    assert found[0] == write_page.warmup(read(write_page.RESULTS), without)
+
+
+def test_warm_up_is_judged_by_the_seeds_that_have_both() -> None:
+    kept = results(*three("cola", "ours", 0.1, 0.2, 0.3), *three("cola", "transformers", 0.9))
+    table = write_page.warmup(kept, results(*three("cola", "ours", 0.2, 0.2)))
+    assert "| CoLA | 15.0 | 20.0 | +5.0 ± 5.0 | 2 |" in table
+    assert table.count("\n") == 3
+
+
 def test_the_curve_is_that_of_the_results() -> None:
     kept = read(few_labels.RESULTS)
     found = few_labels.BLOCK.search(few_labels.PAGE.read_text("utf-8"))

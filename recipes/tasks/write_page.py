@@ -1,8 +1,8 @@
-"""The part of docs/tasks.md that holds figures, and its picture, from recipes/tasks/results/tasks.json.
+"""The parts of docs/tasks.md that hold figures, and its picture, from recipes/tasks/results.
 
     python recipes/tasks/write_page.py
 
-A test compares the page with what this makes, so no figure in that part can be typed in.
+A test compares the page with what this makes, so no figure in these parts can be typed in.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tasks.md"
 PICTURE = PAGE.with_name("tasks.svg")
 RESULTS = Path(__file__).resolve().with_name("results") / "tasks.json"
+WITHOUT_WARMUP = RESULTS.with_name("without_warmup.json")
 BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+WARMUP_BLOCK = re.compile(r"(?<=<!-- warm-up -->\n).*?(?=<!-- /warm-up -->)", re.DOTALL)
 OURS, THEIRS = "ours", "transformers"
 COLOURS = {"Polarbert": pictures.BLUE, "transformers": pictures.GREY}
 MOMENTS = {"last": "after the last step", "best": "at the best evaluation"}
@@ -128,6 +130,7 @@ def main() -> None:
     """Write the page and, where there are figures, the picture."""
     results = read(RESULTS)
     page = BLOCK.sub(lambda _: figures(results), PAGE.read_text("utf-8"))
+    page = WARMUP_BLOCK.sub(lambda _: warmup(results, read(WITHOUT_WARMUP)), page)
     write_whole(PAGE, page.encode("utf-8"))
     if found := measured(results):
         write_whole(PICTURE, draw(found).encode("utf-8"))
@@ -227,6 +230,23 @@ def short_table(found: Sequence[Measured]) -> str:
     for one in found:
         ours, theirs = one.scores("best")
         lines.append(f"| {one.chosen.title} | {ours} | {theirs} | {one.difference('best')} |")
+    return "\n".join([*lines, ""])
+
+
+def warmup(results: Mapping[str, Any], without: Mapping[str, Any]) -> str:
+    """What Polarbert reaches with its warm-up and without one, after the last step, with the seeds that both have."""
+    lines = ["| task | with | without | difference | seeds |", "|---|--:|--:|--:|--:|"]
+    for name, chosen in SETS.items():
+        kept, tried = (
+            [entry for entry in one.get("entries", []) if (entry["task"], entry["contender"]) == (name, OURS)]
+            for one in (results, without)
+        )
+        common = {entry["seed"] for entry in kept} & {entry["seed"] for entry in tried}
+        kept, tried = ([entry for entry in one if entry["seed"] in common] for one in (kept, tried))
+        gain = difference(tried, kept, chosen.measure, "last")
+        if gain is not None:
+            means = [Scores.of(entries, chosen.measure, "last").mean for entries in (kept, tried)]
+            lines.append(f"| {chosen.title} | {means[0]:.1f} | {means[1]:.1f} | {gain} | {gain.seeds} |")
     return "\n".join([*lines, ""])
 
 
