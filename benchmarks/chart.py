@@ -29,7 +29,9 @@ DARK = "".join(
 Points = Sequence[tuple[float, float]]
 
 
-def bar_chart(title: str, unit: str, groups: Mapping[str, Mapping[str, float]], highlighted: str) -> str:
+def bar_chart(
+    title: str, unit: str, groups: Mapping[str, Mapping[str, float]], highlighted: str, digits: int = 0
+) -> str:
     """Groups of horizontal bars, all on one scale that starts at zero.
 
     Args:
@@ -37,6 +39,7 @@ def bar_chart(title: str, unit: str, groups: Mapping[str, Mapping[str, float]], 
         unit: of the values.
         groups: heading -> name of a bar -> value.
         highlighted: bars whose name starts with this are in the strong colour.
+        digits: decimals of the values that are written.
     """
     largest = max(value for bars in groups.values() for value in bars.values())
     scale = (WIDTH - LEFT - RIGHT) / largest
@@ -53,12 +56,12 @@ def bar_chart(title: str, unit: str, groups: Mapping[str, Mapping[str, float]], 
                 (
                     _text(LEFT - 8, top + 16, name, anchor="end"),
                     f"<rect class='{kind}' {place} fill='{colour}'/>",
-                    _text(LEFT + width + 6, top + 16, f"{value:,.0f}"),
+                    _text(LEFT + width + 6, top + 16, f"{value:,.{digits}f}"),
                 )
             )
             top += BAR + GAP
     described = "; ".join(
-        f"{heading}: " + ", ".join(f"{value:,.0f} ({name})" for name, value in bars.items())
+        f"{heading}: " + ", ".join(f"{value:,.{digits}f} ({name})" for name, value in bars.items())
         for heading, bars in groups.items()
     )
     return _document(f"{title} ({unit})", described, top + MARGIN, lines)

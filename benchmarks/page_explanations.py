@@ -72,7 +72,8 @@ def chart(result: Result) -> str:
         name: {who: figures["area"] for who, figures in result[kind]["contestants"].items()}
         for kind, name in KINDS.items()
     }
-    return bar_chart("Leaving words out", "area under the probability, less is better", groups, highlighted=OURS)
+    unit = "area under the probability, less is better"
+    return bar_chart("Leaving words out", unit, groups, highlighted=OURS, digits=3)
 
 
 def _areas(result: Result) -> str:

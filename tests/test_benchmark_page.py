@@ -449,6 +449,15 @@ def test_the_chart_draws_bars_in_proportion() -> None:
     assert bars[0].attrib["fill"] != bars[1].attrib["fill"]
 
 
+def test_shares_are_written_with_their_decimals() -> None:
+    result = invented_explanations()
+    drawing = ET.fromstring(page_explanations.chart(result))
+    written = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    for kind in page_explanations.KINDS:
+        for figures in result[kind]["contestants"].values():
+            assert f"{figures['area']:.3f}" in written
+
+
 def test_the_lines_of_a_chart_pass_through_their_values() -> None:
     series = {"a": [(8.0, 100.0), (16.0, 400.0), (64.0, 200.0)], "b": [(8.0, 0.0), (64.0, 300.0)]}
     drawing = ET.fromstring(chart.line_chart("Title", "unit", "pieces", series, doubling=True))
