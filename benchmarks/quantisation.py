@@ -12,9 +12,10 @@ import argparse
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 import common
 from polarbert.bundle import Bundle, resolve
 from polarbert.export import graph
+from polarbert.export.graph_builder import Array
 from polarbert.export.quantise import ObservingEngine
 from polarbert.inference.classifier import TextClassifier
 from polarbert.inference.engine import OnnxRuntimeEngine
@@ -50,7 +52,7 @@ def read(part: str, split: str, count: int) -> list[str]:
     return [column[n] for n in order[:count] if column[n].strip()]
 
 
-def no_smoothing(reach: graph.Array, weight: graph.Array) -> NDArray[np.float32]:  # noqa: ARG001 - as the real one
+def no_smoothing(reach: Array, weight: Array) -> NDArray[np.float32]:  # noqa: ARG001 - as the real one
     """Factors that change nothing."""
     return np.ones_like(reach, dtype=np.float32)
 
@@ -58,14 +60,13 @@ def no_smoothing(reach: graph.Array, weight: graph.Array) -> NDArray[np.float32]
 @contextmanager
 def variant(smoothing: bool, outliers_in: int) -> Iterator[None]:
     """The graph builder with a measure switched off."""
-    kept = graph.smoothing_factors, graph.OUTLIERS_IN
-    if not smoothing:
-        graph.smoothing_factors = no_smoothing
-    graph.OUTLIERS_IN = outliers_in
-    try:
+    with ExitStack() as patches:
+        if not smoothing:
+            for module in ("graph", "graph_builder"):
+                name = f"polarbert.export.{module}.smoothing_factors"
+                patches.enter_context(mock.patch(name, no_smoothing))
+        patches.enter_context(mock.patch("polarbert.export.graph.OUTLIERS_IN", outliers_in))
         yield
-    finally:
-        graph.smoothing_factors, graph.OUTLIERS_IN = kept
 
 
 def logits(scorer: TextClassifier, model: onnx.ModelProto, rows: list[str], folder: Path) -> NDArray[np.float64]:
