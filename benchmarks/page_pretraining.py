@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from against_trainer import DEFAULTS, OURS, OURS_SMALL
 from page_parts import Goal, Result, table
 
-OURS, OURS_SMALL, DEFAULTS = "polarbert", "polarbert, fp32, small batches", "Trainer, fp32 defaults"
 SHARDS, WHOLE, SENTENCES = (
     "polarbert, from file to shards",
     "tokenizers, whole books",

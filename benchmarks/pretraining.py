@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any
 
 import child
 import common
-from contest import DEFAULTS, GROUPED, OURS, OURS_SMALL, TRAINER_BATCH, Contestants, described, rounds, trainer_pass
+from against_trainer import (
+    DEFAULTS,
+    GROUPED,
+    OURS,
+    OURS_SMALL,
+    TRAINER_BATCH,
+    Contestants,
+    described,
+    rounds,
+    trainer_pass,
+)
 
 if TYPE_CHECKING:
     from polarbert.training.pretraining import PretrainingTask

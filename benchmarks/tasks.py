@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import child
 import common
+from against_trainer import DEFAULTS, OURS
 
 if TYPE_CHECKING:
     from recipes.tasks.sets import LabelledSet, Parts
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(common.ROOT))  # recipes/tasks reads, trains and judges here too
 
 PACKAGES = ("accelerate", "onnxruntime", "tokenizers", "torch", "transformers")
-OURS, DEFAULTS = "polarbert", "Trainer, fp32 defaults"
 SCORED, PIPELINE = "polarbert", "transformers"
 PIPELINE_BATCHES = (1, 16)
 WARM_UP = 8  # rows

@@ -27,7 +27,17 @@ from unittest import mock
 
 import child
 import common
-from contest import DEFAULTS, GROUPED, OURS, OURS_SMALL, TRAINER_BATCH, Contestants, described, rounds, trainer_pass
+from against_trainer import (
+    DEFAULTS,
+    GROUPED,
+    OURS,
+    OURS_SMALL,
+    TRAINER_BATCH,
+    Contestants,
+    described,
+    rounds,
+    trainer_pass,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from transformers import AutoModelForSequenceClassification
 
+import against_trainer
 import chart
 import child
 import common
-import contest
 import engines
 import explanations
 import make_page
@@ -30,7 +30,6 @@ import million
 import page_engines
 import page_explanations
 import page_pretraining
-import page_tasks
 import score
 import training
 from polarbert.model import BertConfig, BertEncoder, BertForSequenceClassification
@@ -149,10 +148,10 @@ def invented_results() -> dict[str, dict[str, Any]]:
             "held_texts": 300,
             "before": {"loss": 1.1, "accuracy": 0.3},
             "contestants": {
-                contest.DEFAULTS: trained(1000.0, 1.0, 0.5),
-                contest.GROUPED: trained(2000.0, 2.0, 1.0),
-                contest.OURS: trained(3000.0, 3.0, 1.5),
-                contest.OURS_SMALL: trained(2200.0, 2.2, 1.1),
+                against_trainer.DEFAULTS: trained(1000.0, 1.0, 0.5),
+                against_trainer.GROUPED: trained(2000.0, 2.0, 1.0),
+                against_trainer.OURS: trained(3000.0, 3.0, 1.5),
+                against_trainer.OURS_SMALL: trained(2200.0, 2.2, 1.1),
             },
         },
         "training_ablation": about("training")
@@ -174,9 +173,9 @@ def invented_results() -> dict[str, dict[str, Any]]:
             "parameters": 4_000_000,
             "network": "2 layers of 256, 8,000 pieces",
             "contestants": {
-                page_pretraining.DEFAULTS: trained(3000.0, 1.0, 0.5),
-                page_pretraining.OURS: trained(9000.0, 3.0, 1.5),
-                page_pretraining.OURS_SMALL: trained(6300.0, 2.1, 1.05) | {"peak_bytes": common.summary([600e6])},
+                against_trainer.DEFAULTS: trained(3000.0, 1.0, 0.5),
+                against_trainer.OURS: trained(9000.0, 3.0, 1.5),
+                against_trainer.OURS_SMALL: trained(6300.0, 2.1, 1.05) | {"peak_bytes": common.summary([600e6])},
             },
         },
         "shards": about("shards")
@@ -219,7 +218,7 @@ def invented_tasks() -> dict[str, Any]:
         for name, speed in speeds.items()
     }
     rows = {"rows": 1000, "tokens": 30_000}
-    trained_by = {page_tasks.OURS: trained(3000.0, 3.0, 3.0), page_tasks.DEFAULTS: trained(1000.0, 1.0, 1.0)}
+    trained_by = {against_trainer.OURS: trained(3000.0, 3.0, 3.0), against_trainer.DEFAULTS: trained(1000.0, 1.0, 1.0)}
     sets = (("SICK", "pairs", "accuracy"), ("SQuAD", "answers in passages", "answer F1"))
     return about("tasks") | {
         "model": "the embedded model",
@@ -362,7 +361,7 @@ def test_a_goal_that_is_met_is_no_news() -> None:
         (("training", "contestants", "polarbert", "times_grouped", "median"), 0.99, "0.99 times"),
         (("tasks", "tasks", "squad", "training", "polarbert", "times_defaults", "median"), 1.49, "1.49 times"),
         (("pretraining", "contestants", "polarbert", "times_defaults", "median"), 1.99, "1.99 times"),
-        (("pretraining", "contestants", page_pretraining.OURS_SMALL, "peak_bytes", "median"), 901e6, "901 MB"),
+        (("pretraining", "contestants", against_trainer.OURS_SMALL, "peak_bytes", "median"), 901e6, "901 MB"),
         (
             ("shards", "contestants", page_pretraining.SHARDS, "share_of_fastest_tokenizers", "median"),
             0.79,
