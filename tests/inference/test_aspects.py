@@ -20,7 +20,7 @@ from polarbert.errors import UsageError
 from polarbert.inference.classifier import SentimentModel
 from polarbert.inference.engine import load_engine
 from polarbert.inference.evaluate import evaluate
-from polarbert.inference.scales import settle
+from polarbert.inference.runs import settle
 from polarbert.inference.text_parts import units_of, within
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -108,10 +108,9 @@ def test_weights_for_an_aspect_are_those_of_brute_force(judge: SentimentModel, j
     everything = list(range(len(words)))
     expected = []
     for word in everything:
-        near = [other for other in everything if abs(other - word) <= 2]
-        whole = value(everything) - value([other for other in everything if other != word])
-        phrase = value(near) - value([other for other in near if other != word])
-        expected.append((whole + phrase + value([word]) - value([])) / 3)
+        before, behind = everything[max(0, word - 3) : word], everything[word + 1 : word + 4]
+        added = value([*before, word]) - value(before) + value([word, *behind]) - value(behind)
+        expected.append((value([word]) - value([])) / 2 + added / 4)
     found = judge.explain(TEXT, label, aspect)
     settled = settle(np.array(expected), value(everything) - value([]))
     np.testing.assert_allclose([word.weight for word in found.words], settled, atol=0.02)

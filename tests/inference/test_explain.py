@@ -25,8 +25,8 @@ from polarbert.inference.explain import MOST_PIECES, Readings, _Explaining, _ope
 from polarbert.inference.explanation import Explanation, WordWeight
 from polarbert.inference.predictor import Window
 from polarbert.inference.predictors import make_predictor
-from polarbert.inference.scales import settle
-from polarbert.inference.text_parts import Part, grouped, packed, units_of
+from polarbert.inference.runs import settle
+from polarbert.inference.text_parts import Part, packed, units_of
 from polarbert.text import WordPieceTokenizer
 
 pytest_plugins = ["tests.scoring_fixtures"]
@@ -45,26 +45,23 @@ def sum_of(explanation: Explanation) -> float:
 
 
 def brute_force(model: SentimentModel, text: str, label: str) -> list[float]:
-    """Weights from the answers to texts that are written out without some words, before they are settled."""
+    """Weights from the answers to runs of words that are written out, before they are settled."""
     words = text.split()
 
-    def value(kept: list[int]) -> float:
-        answer = model.predict([" ".join(words[number] for number in kept)])[0]
-        return log_odds(answer.probabilities[label])
+    def value(run: list[str]) -> float:
+        return log_odds(model.predict([" ".join(run)])[0].probabilities[label])
 
-    everything = list(range(len(words)))
     weights = []
-    for word in everything:
-        near = [other for other in everything if abs(other - word) <= 2]
-        whole = value(everything) - value([other for other in everything if other != word])
-        alone = value([word]) - value([])
-        phrase = value(near) - value([other for other in near if other != word])
-        weights.append((whole + alone + phrase) / 3)
+    for place, word in enumerate(words):
+        before, behind = words[max(0, place - 3) : place], words[place + 1 : place + 4]
+        to_those_before = value([*before, word]) - value(before)
+        to_those_behind = value([word, *behind]) - value(behind)
+        weights.append((value([word]) - value([])) / 2 + (to_those_before + to_those_behind) / 4)
     return weights
 
 
 @pytest.mark.parametrize("label", [None, "negative", "neutral"])
-def test_weights_are_those_of_texts_written_without_the_words(model: SentimentModel, label: str | None) -> None:
+def test_weights_are_those_of_runs_of_words_that_are_written_out(model: SentimentModel, label: str | None) -> None:
     found = model.explain(SHORT, label)
     assert found.label == (label or model.predict([SHORT])[0].label)
     total = log_odds(found.probability) - log_odds(found.baseline)
@@ -136,7 +133,7 @@ def test_an_ordinary_text_takes_one_call(spied: tuple[SentimentModel, SpyEngine]
     monkeypatch.setattr(model, "text_logits", counted)
     found = model.explain(SHORT)
     assert calls == [found.n_readings] == [spy.computed]
-    assert found.n_readings <= 4 * len(found.words) + 3
+    assert found.n_readings <= 3 * len(found.words) + 2
     calls.clear()
     model.explain(LONG)
     assert len(calls) == 2
@@ -152,6 +149,17 @@ def test_a_long_text_costs_little_more_than_reading_it(spied: tuple[SentimentMod
     found = model.explain(text)
     assert sum(batch.size for batch in spy.batches) < 5 * once + 2 * MOST_PIECES
     assert {sentence.by_words for sentence in found.sentences} == {True, False}
+
+
+@pytest.mark.parametrize("text", [SHORT, SHORT * 3, LONG, LONG * 3, "Good! Bad! " * 60, "great-bad-" * 20])
+def test_a_text_of_one_window_costs_a_few_readings(spied: tuple[SentimentModel, SpyEngine], text: str) -> None:
+    model, spy = spied
+    model.predict([text])
+    once = sum(batch.size for batch in spy.batches)
+    spy.batches.clear()
+    found = model.explain(text)
+    besides = 2 * MOST_PIECES if found.sentences else 6 * len(found.words)
+    assert sum(batch.size for batch in spy.batches) < 10 * once + besides
 
 
 @pytest.mark.parametrize("words", [5, 60, 300])
@@ -173,7 +181,7 @@ def test_a_second_text_is_counted_in_the_cost(bundle_dir: Path, monkeypatch: Any
         once = sum(sizes)
         sizes.clear()
         found = model.explain(text, pair=second)
-        assert sum(sizes) <= 13 * once + 24_000 + 300 * words
+        assert sum(sizes) <= 13 * once + 4_000 + 300 * words
         assert found.sentences == () or any(sentence.by_words for sentence in found.sentences)
 
 
@@ -273,11 +281,9 @@ def test_settled_weights_add_up_and_keep_their_order(weights: list[float], total
 def test_parts_are_put_together_without_loss(lengths: list[int]) -> None:
     parts = [Part(number, number + 1, [number] * length) for number, length in enumerate(lengths)]
     ids = [number for part in parts for number in part.ids]
-    few, sections = grouped(parts), packed(parts, 20)
-    for found in (few, sections):
-        assert [number for part in found for number in part.ids] == ids
-        assert all(one.behind == other.first for one, other in pairwise(found))
-    assert len(few) == min(len(parts), 24)
+    sections = packed(parts, 20)
+    assert [number for part in sections for number in part.ids] == ids
+    assert all(one.behind == other.first for one, other in pairwise(sections))
     assert all(len(section.ids) <= 20 for section in sections)
 
 
@@ -342,9 +348,9 @@ def test_words_of_many_pieces_are_weighed_too(
 def test_a_part_that_costs_too_much_does_not_hide_a_cheaper_one(
     model: SentimentModel, tokenizer: WordPieceTokenizer
 ) -> None:
-    text = "great " * 60
+    text = "great " * 180
     units = units_of(text, tokenizer.encode([text], offsets=True)[0])
-    parts = [Part(0, 55, [1] * 55), Part(55, 60, [1] * 5)]
+    parts = [Part(0, 170, [1] * 170), Part(170, 180, [1] * 10)]
     assert _opened(units, parts, np.array([2.0, 1.0]), 0) == {1}
 
 

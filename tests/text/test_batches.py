@@ -31,6 +31,15 @@ def test_batches_stay_within_the_budget(lengths: list[int], budget: int, seed: i
         assert padded(lengths, [batch]) <= budget or len(batch) == 1
 
 
+@given(lengths=LENGTHS, budget=st.integers(1, 500), seed=SEEDS, most=st.integers(0, 60))
+def test_no_batch_is_padded_more_than_was_said(lengths: list[int], budget: int, seed: int | None, most: int) -> None:
+    plan = plan_batches(lengths, budget, seed, most_padding=most)
+    assert sorted(number for batch in plan for number in batch) == list(range(len(lengths)))
+    for batch in plan:
+        assert padded(lengths, [batch]) <= budget or len(batch) == 1
+        assert padded(lengths, [batch]) - sum(lengths[number] for number in batch) <= most
+
+
 @given(lengths=LENGTHS, seed=SEEDS)
 def test_the_same_seed_gives_the_same_plan(lengths: list[int], seed: int | None) -> None:
     assert plan_batches(lengths, 256, seed) == plan_batches(lengths, 256, seed)

@@ -1,9 +1,9 @@
-"""Which words made the answer: the text is read again without some of its words, in one batch.
+"""Which words made the answer: the network reads runs of a few of its words, in one batch.
 
-A word is weighed at three scales: alone against nothing, in its phrase (the two words on each side) against the phrase
-without it, and in the whole text against the text without it. Its weight is the mean of the three differences. Leaving
-a word out of the whole text is right about "not" in "not good", and blind where two words say the same; the word alone
-is right about those, and blind to "not". docs/decisions/0010 tells what was measured.
+A word is weighed alone, against nothing, and by what it adds to the three words before it and to the three behind it.
+Its weight is the mean of what it does alone and what it adds to runs. A word alone is blind to "not" in "not good",
+which runs show; where two words say the same, leaving one out of the text would show neither. As runs are short, this
+costs what a few readings of the text do, however long it is. docs/decisions/0018 tells what was measured.
 
 Weights are then settled so that they add up to all that the text does: the log-odds of the answer are those of a text
 without words and the weights together (Shapley 1953 calls this efficiency).
@@ -27,16 +27,16 @@ from polarbert.errors import UsageError
 from polarbert.inference.explanation import Explanation, SentenceWeight, WordWeight
 from polarbert.inference.prediction import DECIMALS
 from polarbert.inference.predictor import Window
-from polarbert.inference.scales import Explained, Floats, Scales, in_sections, settle
-from polarbert.inference.text_parts import Ids, Part, Unit, grouped, packed, part_of, sections_of, units_of, within
+from polarbert.inference.runs import Explained, Floats, Runs, in_sections, settle
+from polarbert.inference.text_parts import Ids, Part, Unit, packed, part_of, sections_of, units_of, within
 from polarbert.inference.text_predictor import TextPredictor
 from polarbert.text.sentences import sentence_spans
 
 # What bounds the cost. Pieces are those the network reads in all, [CLS] and [SEP] included.
 MOST_WORDS = 40  # weighed one by one
-MOST_PIECES = 4000  # of the text, read to weigh its words, or those of all the sentences that are opened
+MOST_PIECES = 2000  # of the text, read to weigh its words, or those of all the sentences that are opened
 MOST_CHARACTERS = 1_000_000  # of a text; a longer one is a file that somebody took for a text
-WORDS_AROUND, SENTENCES_AROUND = 2, 1  # on each side: the phrase of a word, and of a sentence
+WORDS_AROUND, SENTENCES_AROUND = 3, 1  # on each side: in the runs of a word, and of a sentence
 
 
 class Readings:
@@ -88,7 +88,7 @@ def explain_text(
     """Weigh the words of a text.
 
     A text of up to `MOST_WORDS` words takes one batched call. A longer one takes two, for which the network reads at
-    most five times the text, and 24,000 pieces besides. A second text stands behind each reading: with one it is at
+    most five times the text, and 4,000 pieces besides. A second text stands behind each reading: with one it is at
     most thirteen times the text, and 300 times the second text besides. What is read once more without the rest, as are
     the clauses that mention an aspect, makes that at most twice as much.
 
@@ -135,11 +135,11 @@ class _Explaining:
 
     def by_words(self, units: Sequence[Unit]) -> Explanation:
         """Of a short text."""
-        scales = Scales([unit.ids for unit in units], WORDS_AROUND, self.context)
-        answer, said = self.readings.answer(scales.readings)
+        runs = Runs([unit.ids for unit in units], WORDS_AROUND, self.context)
+        answer, said = self.readings.answer(runs.readings)
         explained = self._explained(answer)
         outcome = self._outcome(explained, answer, said[0])
-        weights = settle(scales.weights(explained, said), self._total(explained, outcome))
+        weights = settle(runs.weights(explained, said), self._total(explained, outcome))
         return self._explanation(outcome, units, weights, (), answer)
 
     def by_sentences(self, units: Sequence[Unit]) -> Explanation:
@@ -147,9 +147,9 @@ class _Explaining:
         parts = self._parts(units)
         whole = sum(len(unit.ids) for unit in units) <= self.readings.space
         if whole:
-            parts = grouped(parts)
-            scales = Scales([part.ids for part in parts], SENTENCES_AROUND, self._contexts(parts))
-            answer, said = self.readings.answer(scales.readings)
+            parts = packed(parts, self.readings.behind, lambda part: self._is_affordable(units, part))
+            runs = Runs([part.ids for part in parts], SENTENCES_AROUND, self._contexts(parts))
+            answer, said = self.readings.answer(runs.readings)
         else:
             parts = packed(parts, self.readings.behind // 4, lambda part: self._is_affordable(units, part))
             sections = sections_of(parts, self.readings.space, self._contexts(parts))
@@ -158,7 +158,7 @@ class _Explaining:
         outcome = self._outcome(explained, answer, said[0])
         total = self._total(explained, outcome)
         if whole:
-            weights = settle(scales.weights(explained, said), total)
+            weights = settle(runs.weights(explained, said), total)
         else:
             weights = in_sections(explained, said, sections, len(parts), total)
         opened = _opened(units, parts, weights, self.readings.behind)
@@ -204,16 +204,16 @@ class _Explaining:
     ) -> Floats:
         """(units,) weights of words; those of a sentence that is not opened share its weight."""
         spans = {number: slice(parts[number].first, parts[number].behind) for number in opened}
-        scales = {
-            number: Scales([unit.ids for unit in units[span]], WORDS_AROUND, self.context[span])
+        runs = {
+            number: Runs([unit.ids for unit in units[span]], WORDS_AROUND, self.context[span])
             for number, span in spans.items()
         }
-        said = self.readings.said([ids for one in scales.values() for ids in one.readings])
+        said = self.readings.said([ids for one in runs.values() for ids in one.readings])
         result = np.zeros(len(units))
         for number, (part, weight) in enumerate(zip(parts, weights.tolist(), strict=True)):
-            if number in scales:
-                own, said = np.split(said, [len(scales[number].readings)])
-                shares = scales[number].weights(explained, own)
+            if number in runs:
+                own, said = np.split(said, [len(runs[number].readings)])
+                shares = runs[number].weights(explained, own)
             else:
                 shares = np.array([float(bool(unit.ids)) for unit in units[part.first : part.behind]])
                 shares *= weight / max(shares.sum(), 1)
@@ -266,11 +266,13 @@ def _opened(units: Sequence[Unit], parts: Sequence[Part], weights: Floats, behin
 
 def _most(behind: int) -> int:
     """Pieces that may be read to weigh words, so that `behind` pieces leave as many words as a text alone has."""
-    return MOST_PIECES + 4 * MOST_WORDS * behind
+    return MOST_PIECES + 3 * MOST_WORDS * behind
 
 
 def _cost(units: Sequence[Unit], behind: int) -> int:
-    """About how many pieces are read to weigh units: each takes four readings, with [CLS], [SEP] and what is behind."""
+    """The most pieces that are read to weigh units.
+
+    Each has a part in at most so many runs, and makes no more than three of them, with [CLS], [SEP] and what is behind.
+    """
     pieces = sum(len(unit.ids) for unit in units)
-    near = 2 * WORDS_AROUND + 1
-    return len(units) * (pieces + 4 * (2 + behind)) + 2 * near * pieces
+    return 2 * (WORDS_AROUND + 1) * pieces + 3 * len(units) * (2 + behind)

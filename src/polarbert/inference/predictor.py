@@ -21,6 +21,9 @@ from polarbert.text.batches import plan_batches
 # Pieces of a batch, unless the engine names another number as `batch_tokens`: what a layer computes of more of them
 # leaves a core's own cache, and is a third slower.
 BATCH_TOKENS = 512
+# A call of the engine costs about as much as so many pieces, whatever it is given: no batch is padded with more, and
+# few pieces are cut into batches of at least so many times as many, to keep all threads busy.
+CALL_PIECES, WORTH_CALLS = 8, 8
 GROUP_INPUTS, GROUP_CHARACTERS = 4096, 4_000_000  # cut and sorted together; bounds what is held at once
 
 Asked = TypeVar("Asked", bound=tuple[Any, ...])
@@ -137,7 +140,9 @@ class Predictor(ABC, Generic[Asked, Answer]):
 
     def _compute(self, windows: Sequence[Window], take: Callable[[list[int], NDArray[np.float32]], None]) -> None:
         """Give the logits of each batch to `take` with the numbers of its windows."""
-        plan = plan_batches([len(window.ids) for window in windows], self._batch_tokens, seed=None)
+        lengths = [len(window.ids) for window in windows]
+        each = max(WORTH_CALLS * CALL_PIECES, sum(lengths) // (2 * self.engine.threads))
+        plan = plan_batches(lengths, min(self._batch_tokens, each), seed=None, most_padding=CALL_PIECES)
 
         def compute(numbers: list[int]) -> None:
             logits = self.engine.logits(*self._arrays([windows[n] for n in numbers]))

@@ -5,14 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from polarbert.text.tokenizer import Pieces
 from polarbert.text.words import split_words
 
 Ids = list[int]
-
-MOST_SENTENCES = 24  # of one section; more are weighed in groups of neighbours
 
 
 @dataclass(frozen=True)
@@ -82,16 +79,6 @@ def units_of(text: str, pieces: Pieces) -> list[Unit]:
             units[-1] = Unit(units[-1].start, end, units[-1].ids + ids[number])
         last = max(last, joined[number])
     return units
-
-
-def grouped(parts: Sequence[Part]) -> list[Part]:
-    """At most `MOST_SENTENCES` parts: the two neighbours with the fewest pieces are put together, again and again."""
-    found = list(parts)
-    while len(found) > MOST_SENTENCES:
-        sizes = [len(one.ids) + len(other.ids) for one, other in pairwise(found)]
-        least = sizes.index(min(sizes))
-        found[least : least + 2] = [_together(found[least], found[least + 1])]
-    return found
 
 
 def packed(parts: Sequence[Part], size: int, fits: Callable[[Part], bool] = lambda _part: True) -> list[Part]:

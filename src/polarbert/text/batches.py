@@ -45,7 +45,9 @@ def draw_batches(lengths: Sequence[int], budget: int, seed: int) -> list[list[in
     return [*batches, current] if current else batches
 
 
-def plan_batches(lengths: Sequence[int], budget: int, seed: int | None, pool_batches: int = 64) -> list[list[int]]:
+def plan_batches(
+    lengths: Sequence[int], budget: int, seed: int | None, pool_batches: int = 64, most_padding: int | None = None
+) -> list[list[int]]:
     """Group texts of like length into batches of at most `budget` pieces, padding included.
 
     Texts are shuffled, sorted by length inside pools of about `pool_batches` batches, cut into batches, and the
@@ -56,29 +58,36 @@ def plan_batches(lengths: Sequence[int], budget: int, seed: int | None, pool_bat
         budget: most pieces in a batch; a longer text is a batch of its own.
         pool_batches: how many batches are sorted together.
         seed: of the shuffle; None sorts everything by length and shuffles nothing (for evaluation).
+        most_padding: most pieces of padding in a batch; None for no bound but the budget.
 
     Returns:
         The numbers of the texts of each batch; each text stands in exactly one.
+
+    Example:
+        >>> plan_batches([9, 2, 2, 8], budget=100, seed=None, most_padding=4)
+        [[0, 3], [1, 2]]
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     if seed is None:
-        return _cut(np.argsort(-sizes, kind="stable"), sizes, budget)
+        return _cut(np.argsort(-sizes, kind="stable"), sizes, budget, most_padding)
     random = np.random.default_rng(seed)
     order = random.permutation(len(sizes))
     pool = np.cumsum(sizes[order]) // (budget * pool_batches)
     order = order[np.lexsort((sizes[order], pool))]
-    batches = _cut(order, sizes, budget)
+    batches = _cut(order, sizes, budget, most_padding)
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def _cut(order: NDArray[np.int64], sizes: NDArray[np.int64], budget: int) -> list[list[int]]:
+def _cut(order: NDArray[np.int64], sizes: NDArray[np.int64], budget: int, most_padding: int | None) -> list[list[int]]:
     batches: list[list[int]] = []
     current: list[int] = []
-    longest = 0
+    pieces = longest = 0
     for number in order.tolist():
-        longest = max(longest, int(sizes[number]))
-        if current and longest * (len(current) + 1) > budget:
+        size = int(sizes[number])
+        longest, pieces = max(longest, size), pieces + size
+        padded = longest * (len(current) + 1)
+        if current and (padded > budget or (most_padding is not None and padded - pieces > most_padding)):
             batches.append(current)
-            current, longest = [], int(sizes[number])
+            current, pieces, longest = [], size, size
         current.append(number)
     return [*batches, current] if current else batches

@@ -1,4 +1,4 @@
-"""What readings of a text without some of its parts say of each part: differences at three scales, settled to a sum.
+"""What runs of neighbours say of each part of a text: what it does alone, and adds to runs, settled to a sum.
 
 `polarbert.inference.explain` tells what is read, and why.
 """
@@ -43,49 +43,61 @@ class Explained:
         return np.asarray(np.log(held / (1 - held)))
 
 
-class Scales:
+class Runs:
     """The readings that weigh units of a text, and what they come to.
+
+    A unit is read alone, at the end of a run of its neighbours and at the beginning of one; of both runs what it adds
+    to them counts. Runs are stretches of the text as it stands, so that units have most of them in common.
 
     Args:
         units: word pieces of each.
-        around: units on each side that are the phrase of one.
+        around: units that a run has beside one.
         context: those of the pieces that are read once more without the rest; none where nothing is.
 
     Attributes:
-        readings: word pieces of each, no two of them the same units; the first is empty.
+        readings: word pieces of each, no two of them the same; the first is empty.
     """
 
     def __init__(self, units: Sequence[Ids], around: int, context: Sequence[Ids] = ()) -> None:
-        places = np.arange(len(units))
-        one = places[:, None] == places
-        near = abs(places[:, None] - places) <= around
-        ends = np.array([[False], [True]]).repeat(len(units), axis=1)
-        masks, self._places = np.unique(np.vstack([ends, ~one, one, near, near & ~one]), axis=0, return_inverse=True)
-        self.readings = [_joined(units, mask) for mask in masks]
-        known = {tuple(ids): number for number, ids in enumerate(self.readings)}
-        self._beside = list(range(len(masks)))  # the reading that is one half of what is said of each
-        for number, mask in enumerate(masks if context else ()):
-            ids = _joined(context, mask)
-            if ids and tuple(ids) not in known:
-                known[tuple(ids)] = len(self.readings)
-                self.readings.append(ids)
-            self._beside[number] = known[tuple(ids)] if ids else number
+        self.readings: list[Ids] = []
+        self._known: dict[tuple[int, ...], int] = {}
+        self._read([])
+        count = len(units)
+        spans = [span for place in range(count) for span in _spans(place, max(0, place - around), place + around + 1)]
+        halves: dict[tuple[int, int], tuple[int, int]] = {}
+        for start, end in dict.fromkeys(spans):
+            read = self._read(_joined(units[start:end]))
+            again = _joined(context[start:end])
+            halves[start, end] = read, self._read(again) if again else read
+        # The two halves of what is said of each run, (units, 5, 2).
+        self._places = np.array([halves[span] for span in spans], dtype=np.int64).reshape(count, 5, 2)
+
+    def _read(self, ids: Ids) -> int:
+        number = self._known.setdefault(tuple(ids), len(self.readings))
+        if number == len(self.readings):
+            self.readings.append(ids)
+        return number
 
     def weights(self, explained: Explained, said: Floats) -> Floats:
-        """(units,) the mean of the three differences.
+        """(units,) the mean of what each does alone and what it adds to runs.
 
         Args:
             explained: how what is said is weighed.
             said: (readings, labels) what the network says of each.
         """
-        values = explained.values((said[: len(self._beside)] + said[self._beside]) / 2)
-        found = values[self._places.ravel()]
-        whole, (without, alone, phrase, rest) = found[1], found[2:].reshape(4, -1)
-        return np.asarray(((whole - without) + (alone - found[0]) + (phrase - rest)) / 3)
+        values = explained.values(said[self._places].mean(axis=2).reshape(-1, said.shape[1])).reshape(-1, 5)
+        nothing = explained.values(said[:1])[0]
+        alone, ending, before, beginning, behind = values.T
+        return np.asarray((2 * (alone - nothing) + (ending - before) + (beginning - behind)) / 4)
 
 
-def _joined(units: Sequence[Ids], mask: NDArray[np.bool_]) -> Ids:
-    return [number for n in np.flatnonzero(mask).tolist() for number in units[n]]
+def _spans(place: int, first: int, behind: int) -> list[tuple[int, int]]:
+    """(start, end) of a unit alone, of the run that it ends, with it and without, and of the one that it begins."""
+    return [(place, place + 1), (first, place + 1), (first, place), (place, behind), (place + 1, behind)]
+
+
+def _joined(units: Sequence[Ids]) -> Ids:
+    return [number for ids in units for number in ids]
 
 
 def settle(weights: Floats, total: float) -> Floats:
