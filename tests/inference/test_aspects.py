@@ -108,7 +108,7 @@ def test_weights_for_an_aspect_are_those_of_brute_force(judge: SentimentModel, j
     everything = list(range(len(words)))
     expected = []
     for word in everything:
-        before, behind = everything[max(0, word - 3) : word], everything[word + 1 : word + 4]
+        before, behind = everything[max(0, word - 2) : word], everything[word + 1 : word + 3]
         added = value([*before, word]) - value(before) + value([word, *behind]) - value(behind)
         expected.append((value([word]) - value([])) / 2 + added / 4)
     found = judge.explain(TEXT, label, aspect)

@@ -53,7 +53,7 @@ def brute_force(model: SentimentModel, text: str, label: str) -> list[float]:
 
     weights = []
     for place, word in enumerate(words):
-        before, behind = words[max(0, place - 3) : place], words[place + 1 : place + 4]
+        before, behind = words[max(0, place - 2) : place], words[place + 1 : place + 3]
         to_those_before = value([*before, word]) - value(before)
         to_those_behind = value([word, *behind]) - value(behind)
         weights.append((value([word]) - value([])) / 2 + (to_those_before + to_those_behind) / 4)

@@ -1,6 +1,6 @@
 """Which words made the answer: the network reads runs of a few of its words, in one batch.
 
-A word is weighed alone, against nothing, and by what it adds to the three words before it and to the three behind it.
+A word is weighed alone, against nothing, and by what it adds to the two words before it and to the two behind it.
 Its weight is the mean of what it does alone and what it adds to runs. A word alone is blind to "not" in "not good",
 which runs show; where two words say the same, leaving one out of the text would show neither. As runs are short, this
 costs what a few readings of the text do, however long it is. docs/decisions/0018 tells what was measured.
@@ -36,7 +36,7 @@ from polarbert.text.sentences import sentence_spans
 MOST_WORDS = 40  # weighed one by one
 MOST_PIECES = 2000  # of the text, read to weigh its words, or those of all the sentences that are opened
 MOST_CHARACTERS = 1_000_000  # of a text; a longer one is a file that somebody took for a text
-WORDS_AROUND, SENTENCES_AROUND = 3, 1  # on each side: in the runs of a word, and of a sentence
+WORDS_AROUND, SENTENCES_AROUND = 2, 1  # on each side: in the runs of a word, and of a sentence
 
 
 class Readings:
