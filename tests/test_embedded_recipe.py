@@ -26,7 +26,8 @@ from polarbert.behaviour import vocabulary
 from polarbert.calibration import Calibration
 from polarbert.data.splits import normalised
 from polarbert.inference.prediction import Prediction, make_prediction
-from train import THIRD_SEED
+from spelling import mistyped
+from train import FOURTH
 from unclear import make_unclear
 
 
@@ -241,9 +242,18 @@ def test_no_plain_text_is_there_twice_or_among_the_generated_ones() -> None:
     texts = [row["text"] for row in rows]
     assert len(set(texts)) == len(texts) >= 200
     assert {row["label"] for row in rows} == set(data.LABELS)
-    made = {normalised(one.text) for one in generated.generate(20_000, seed=THIRD_SEED)}
+    made = {normalised(one.text) for one in generated.generate(20_000, seed=FOURTH.seed)}
     fresh = [normalised(row["text"]) for row in rows if row["part"] == "fresh"]
     assert not made.intersection(fresh)
+
+
+@given(words=st.lists(st.text("abcdefghij", min_size=5, max_size=12), min_size=1, max_size=40), seed=st.integers())
+def test_slips_are_few_and_leave_the_first_letters(words: list[str], seed: int) -> None:
+    typed = mistyped(" ".join(words), Random(seed)).split()
+    most = 1 + len(words) // 10
+    assert [word[0] for word in typed] == [word[0] for word in words]
+    assert all(abs(len(one) - len(other)) <= most for one, other in zip(words, typed, strict=True))
+    assert sum(one != other for one, other in zip(words, typed, strict=True)) <= most
 
 
 # ---- which edition takes the place of the last

@@ -47,6 +47,7 @@ def test_no_word_and_no_template_is_shared_with_the_suite() -> None:
         ("entries", "Superb", "the entry 'Superb' is one of the suite's lexicon 'good'"),
         ("entries", "a linen shirt", "'a linen shirt' holds 'linen shirt', an entry of the suite's 'thing'"),
         ("templates", "So lovely, this {thing}!", "holds 'lovely', an entry of the suite's 'good'"),
+        ("templates", "Do I want my money back?", "holds 'i want my money back.', an entry of the suite's 'complaint'"),
         ("templates", "What {a grand} {thing}.", r"the skeleton 'what _ _' .* is one of the suite's"),
         ("templates", "The {thing} [is|has been] not {nice} at all.", "the skeleton 'the _ is not _ at all'"),
     ],

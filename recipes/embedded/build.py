@@ -26,14 +26,14 @@ from polarbert.export.bundling import ExportOptions, ExportReport, export_bundle
 from polarbert.export.proof import LabelledSet
 from polarbert.model import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer
-from train import FIRST_RUN, MODEL, RUNS, SECOND_RUNS, THIRD_RUN, THIRD_SEED
+from train import FIRST_RUN, MODEL, RUNS, SECOND_RUNS, THIRD
 
 BUNDLE = RUNS / "bundle"
 HOME = Path("src/polarbert/models/default")
 RESULTS = Path("recipes/embedded/results.json")
 EDITION = 4
 RUN_NAMES = {"first": FIRST_RUN} | {f"second, seed {seed},": name for name, seed in SECOND_RUNS.items()}
-RUN_NAMES |= {"third": THIRD_RUN}
+RUN_NAMES |= {"third": THIRD.name}
 WINDOW, OVERLAP = 512, 64
 PROOF_ROWS = 1000  # of IMDb in the int8 proof; the other dev parts are used whole
 LEARNED_ROWS = 64  # of each training part, for the ranges of int8
@@ -103,7 +103,7 @@ def export(dev: Dev) -> ExportReport:
         name: LabelledSet([(row.text, row.aspect) for row in rows], [[row.label] for row in rows], rows[0].choices)
         for name, rows in parts.items()
     }
-    texts = data.third_parts(THIRD_SEED).values()
+    texts = THIRD.parts(THIRD.seed).values()
     inputs = [(row.text, row.aspect) for part in texts for row in sample(part, LEARNED_ROWS)]
     options = ExportOptions(
         "sentiment", Calibration(), WINDOW, OVERLAP, strict=True, provenance=provenance(), traits=("aspects",)
@@ -228,7 +228,7 @@ def learned(last: dict[str, Any]) -> dict[str, dict[str, int]]:
     runs: dict[str, tuple[str, Callable[[], dict[str, list[LabelledText]]]]] = {
         "first": (FIRST_RUN, data.train_parts),
         "second": (name, lambda: data.second_parts(seed)),
-        "third": (THIRD_RUN, lambda: data.third_parts(THIRD_SEED)),
+        "third": (THIRD.name, lambda: THIRD.parts(THIRD.seed)),
     }
     return {
         called: {part: len(rows) for part, rows in texts().items()}

@@ -117,20 +117,23 @@ def phenomena() -> Mapping[str, frames.Phenomenon]:
 def check_disjoint() -> None:
     """Compare words, templates and their skeletons with those of the behaviour suite.
 
-    No lexicon of ours has an entry of the suite, whatever its case. No template or entry holds one either, but for
-    function words, numbers and hours. No template or skeleton is one of the suite's, and no family has the name of
-    one.
+    No lexicon of ours has an entry of the suite, whatever its case. No template or entry holds one either, with its
+    marks or, of several words, without them, but for function words, numbers and hours. No template or skeleton is one
+    of the suite's, and no family has the name of one.
 
     Raises:
         ValueError: naming the first thing that is shared.
     """
     theirs = {entry.lower(): lexicon for lexicon in vocabulary() for entry in lexicon.entries}
-    phrases = {_tokens(entry): entry for entry, found in theirs.items() if {found.name, entry}.isdisjoint(COMMON)}
+    held = [entry for entry, found in theirs.items() if {found.name, entry}.isdisjoint(COMMON)]
+    phrases = {tokens: entry for entry in held if len(tokens := _words(entry)) > 1}
+    phrases |= {_tokens(entry): entry for entry in held}
     for entry in frames.entries():
         if entry.lower() in theirs:
             raise ValueError(f"the entry {entry!r} is one of the suite's lexicon {theirs[entry.lower()].name!r}")
     for text in [*frames.entries(), *frames.templates()]:
-        for found in sorted(_runs(SLOT.sub("_", text)) & phrases.keys()):
+        bare = SLOT.sub("_", text)
+        for found in sorted((_runs(_tokens(bare)) | _runs(_words(bare))) & phrases.keys()):
             entry = phrases[found]
             raise ValueError(f"{text!r} holds {entry!r}, an entry of the suite's {theirs[entry].name!r}")
     _check_frames()
@@ -153,9 +156,12 @@ def _tokens(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+(?:'\w+)*|[^\w\s]", text.lower()))
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
-    """Every run of words and marks in a text, up to the longest of the suite's entries."""
-    tokens = _tokens(text)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(token for token in _tokens(text) if re.match(r"\w", token))
+
+
+def _runs(tokens: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Every run of tokens, up to the longest of the suite's entries."""
     return {tokens[start:end] for start in range(len(tokens)) for end in range(start + 1, start + 17)}
 
 

@@ -25,6 +25,7 @@ _LONG_FORMS = {
     "doesn't": "does not", "weren't": "were not", "hadn't": "had not", "aren't": "are not", "I'm": "I am",
     "I've": "I have", "I'd": "I would", "I'll": "I will", "it's": "it is", "It's": "It is", "that's": "that is",
 }  # fmt: skip
+SLIPPED = 0.25  # of slips of the keyboard, the share that hits a key beside the right one
 _ENDINGS = ("!", "!!", "!!!", " !", "...", "..", "!!!!")
 _STRETCHED = re.compile(r"\b(?:very|super|love|hate|good|great|bad|awful|nice|ever|again|please|yes|so|way|all)\b(?!-)")
 _LONG_WORD = re.compile(r"\b[a-z]{5,}\b")
@@ -57,20 +58,33 @@ def one_shouted(text: str, random: Random) -> str:
 
 def slipped(text: str, random: Random) -> str:
     """With one key beside the right one."""
-    at = 1 + int(random.random() * 3)
-    return _one(text, random, lambda word: word[:at] + _NEIGHBOURS[word[at]] + word[at + 1 :])
+    place = random.random()
+    return _one(text, random, lambda word: _replaced(word, place, lambda pair: _NEIGHBOURS[pair[0]] + pair[1]))
 
 
 def swapped(text: str, random: Random) -> str:
     """With two letters exchanged, one left out or one typed twice."""
-    at = 1 + int(random.random() * 3)
+    place = random.random()
     how = int(random.random() * 3)
     changed: tuple[Callable[[str], str], ...] = (
-        lambda word: word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-        lambda word: word[:at] + word[at + 1 :],
-        lambda word: word[: at + 1] + word[at:],
+        lambda pair: pair[1] + pair[0],
+        lambda pair: pair[1],
+        lambda pair: pair[0] + pair,
     )
-    return _one(text, random, changed[how])
+    return _one(text, random, lambda word: _replaced(word, place, changed[how]))
+
+
+def mistyped(text: str, random: Random) -> str:
+    """With a slip in about every tenth word, one at least."""
+    for _ in range(1 + len(text.split()) // 10):
+        text = (slipped if random.random() < SLIPPED else swapped)(text, random)
+    return text
+
+
+def _replaced(word: str, place: float, change: Callable[[str], str]) -> str:
+    """The word with two neighbouring letters changed, never its first one; `place` is from 0 to 1."""
+    at = 1 + int(place * (len(word) - 2))
+    return word[:at] + change(word[at : at + 2]) + word[at + 2 :]
 
 
 def stretched(text: str, random: Random) -> str:

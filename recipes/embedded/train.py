@@ -4,6 +4,7 @@
     python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
     python recipes/embedded/train.py --third DIR        # only the third run, from the model in DIR
+    python recipes/embedded/train.py --fourth DIR       # a fourth one, of no edition yet; writes runs/embedded/next
 
 Cost: see recipes/embedded/README.md.
 """
@@ -11,7 +12,7 @@ Cost: see recipes/embedded/README.md.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,21 +32,42 @@ RUNS = Path("runs/embedded")
 TRAIN_PIECES, DEV_PIECES = 160, 256
 IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of them
 THREADS = 2
-FIRST_RUN, SECOND_MEAN, MODEL = "train", "second-mean", "model"
+FIRST_RUN, SECOND_MEAN, MODEL, NEXT = "train", "second-mean", "model", "next"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
 SECOND_SHARE = 0.65  # of the second runs in the mean with the first one, from which the third run begins
-THIRD_SHARE = 0.7  # of the third run in the mean that is the model; the rest is what it began from
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
 SECOND = TrainSettings(epochs=1.0, batch_tokens=4096, learning_rate=8e-5, warmup_share=0.06, evaluations=4)
-THIRD = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
-THIRD_RUN, THIRD_SEED = "third", 4
-THIRD_PASSES = {"sst5": 2}  # its neutral class, of mixed verdicts, is what a third run forgets first
+LATER = TrainSettings(epochs=1.0, batch_tokens=3072, learning_rate=6e-5, warmup_share=0.06, evaluations=4)
+LATER_PASSES = {"sst5": 2}  # its neutral class, of mixed verdicts, is what later runs forget first
 # Of a text that is rehearsed, what its label counts; the rest is what the model said before the run.
-SECOND_HARDNESS, THIRD_HARDNESS = 0.5, 0.25
+SECOND_HARDNESS, LATER_HARDNESS = 0.5, 0.25
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
 Parts = Mapping[str, Sequence[data.LabelledText]]
+
+
+@dataclass(frozen=True)
+class Later:
+    """A run that rehearses what is known, learns what was misread, and is averaged with what it began from.
+
+    Attributes:
+        name: of its directory.
+        seed: of the texts that are drawn and generated, and of their order.
+        parts: what it learns from, by seed.
+        share: of it in the mean.
+        mean: name of the directory of the mean.
+    """
+
+    name: str
+    seed: int
+    parts: Callable[[int], dict[str, list[data.LabelledText]]]
+    share: float
+    mean: str
+
+
+THIRD = Later("third", 4, data.third_parts, 0.7, MODEL)
+FOURTH = Later("fourth", 5, data.fourth_parts, 0.7, NEXT)
 
 
 @dataclass(frozen=True)
@@ -164,18 +186,18 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
-def third(begun: Path, threads: int, resume: bool) -> None:
-    """From the mean of first and second runs; writes the mean of that and what it made, which is the model."""
-    last = RUNS / THIRD_RUN
+def later(run: Later, begun: Path, threads: int, resume: bool) -> Path:
+    """From a model, on to another; where the mean of both is."""
+    last = RUNS / run.name
     if not (resume and is_done(last)):
         model = BertForSequenceClassification.from_pretrained(begun)
         tokenizer = WordPieceTokenizer.from_directory(begun)
-        parts = data.third_parts(THIRD_SEED)
-        parts |= {part: softened(model, tokenizer, parts[part], THIRD_HARDNESS) for part in SOFTENED}
-        parts |= {part: parts[part] * passes for part, passes in THIRD_PASSES.items()}
-        settings = replace(THIRD, threads=threads, seed=THIRD_SEED)
-        Learning(THIRD_RUN, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
-    average([begun, last / "best"], RUNS / MODEL, [1 - THIRD_SHARE, THIRD_SHARE])
+        parts = run.parts(run.seed)
+        parts |= {part: softened(model, tokenizer, parts[part], LATER_HARDNESS) for part in SOFTENED}
+        parts |= {part: parts[part] * passes for part, passes in LATER_PASSES.items()}
+        settings = replace(LATER, threads=threads, seed=run.seed)
+        Learning(run.name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
+    return average([begun, last / "best"], RUNS / run.mean, [1 - run.share, run.share])
 
 
 def first_and_second(given: argparse.Namespace) -> Path:
@@ -202,12 +224,16 @@ def main() -> None:
     parser.add_argument("--only", choices=SECOND_RUNS, help="one of the second runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
     parser.add_argument("--third", type=Path, metavar="DIR", help="only the third run, from the model in there")
+    parser.add_argument("--fourth", type=Path, metavar="DIR", help="a fourth run, from the model in there")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if given.only:
         second(given.only, given.first or RUNS / FIRST_RUN / "best", given.threads, given.resume)
+        return
+    if given.fourth:
+        later(FOURTH, given.fourth, given.threads, given.resume)
     else:
-        third(given.third or first_and_second(given), given.threads, given.resume)
+        later(THIRD, given.third or first_and_second(given), given.threads, given.resume)
 
 
 if __name__ == "__main__":
