@@ -115,6 +115,22 @@ def test_batches_hold_texts_of_like_length_and_few_pieces(spied: Spied) -> None:
     assert pieces > 0.9 * sum(batch.size for batch in spy.batches), "more than a tenth of the work is padding"
 
 
+def test_few_texts_keep_all_threads_busy_and_are_hardly_padded(spied: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, spy = spied
+    monkeypatch.setattr(spy, "threads", 2)
+    texts = [" ".join(["great"] * (1 + number % 50)) + f" {number}" for number in range(20)]
+    model.predict(texts)
+    assert len(spy.batches) >= 2
+    assert all((batch == model.tokenizer.pad_id).sum() <= 8 for batch in spy.batches)
+
+
+def test_an_engine_that_names_a_size_gets_such_batches(spied: Spied, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, spy = spied
+    monkeypatch.setattr(spy, "batch_tokens", 4000, raising=False)
+    model.predict([" ".join(["great"] * (1 + number % 50)) + f" {number}" for number in range(200)])
+    assert len(spy.batches) <= 3
+
+
 def test_more_texts_than_are_held_at_once_are_answered_in_order(spied: Spied) -> None:
     model, spy = spied
     texts = [f"{number}" for number in range(9000)]

@@ -21,8 +21,8 @@ from polarbert.text.batches import plan_batches
 # Pieces of a batch, unless the engine names another number as `batch_tokens`: what a layer computes of more of them
 # leaves a core's own cache, and is a third slower.
 BATCH_TOKENS = 512
-# A call of the engine costs about as much as so many pieces, whatever it is given: no batch is padded with more, and
-# few pieces are cut into batches of at least so many times as many, to keep all threads busy.
+# A call of a graph costs about as much as so many pieces, whatever it is given: no batch is padded with more, and few
+# pieces are cut into batches of at least so many times as many, to keep all threads busy.
 CALL_PIECES, WORTH_CALLS = 8, 8
 GROUP_INPUTS, GROUP_CHARACTERS = 4096, 4_000_000  # cut and sorted together; bounds what is held at once
 
@@ -83,7 +83,6 @@ class Predictor(ABC, Generic[Asked, Answer]):
             bundle.verify([bundle.graph])
             engine = load_engine(bundle.path / bundle.graph, threads, engine, len(bundle.labels))
         self.engine: Engine = engine
-        self._batch_tokens: int = getattr(self.engine, "batch_tokens", BATCH_TOKENS)
         self._pool = ThreadPoolExecutor(self.engine.threads, thread_name_prefix="polarbert")
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -140,9 +139,7 @@ class Predictor(ABC, Generic[Asked, Answer]):
 
     def _compute(self, windows: Sequence[Window], take: Callable[[list[int], NDArray[np.float32]], None]) -> None:
         """Give the logits of each batch to `take` with the numbers of its windows."""
-        lengths = [len(window.ids) for window in windows]
-        each = max(WORTH_CALLS * CALL_PIECES, sum(lengths) // (2 * self.engine.threads))
-        plan = plan_batches(lengths, min(self._batch_tokens, each), seed=None, most_padding=CALL_PIECES)
+        plan = self._plan([len(window.ids) for window in windows])
 
         def compute(numbers: list[int]) -> None:
             logits = self.engine.logits(*self._arrays([windows[n] for n in numbers]))
@@ -158,6 +155,14 @@ class Predictor(ABC, Generic[Asked, Answer]):
         else:
             for _ in self._pool.map(compute, plan):
                 pass
+
+    def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
+        """The windows of each batch; an engine that names a size has calls that cost more than padding does."""
+        named: int | None = getattr(self.engine, "batch_tokens", None)
+        if named is not None:
+            return plan_batches(lengths, named, seed=None)
+        each = max(WORTH_CALLS * CALL_PIECES, sum(lengths) // (2 * self.engine.threads))
+        return plan_batches(lengths, min(BATCH_TOKENS, each), seed=None, most_padding=CALL_PIECES)
 
     def _arrays(self, windows: Sequence[Window]) -> tuple[Ids, Ids, Ids]:
         longest = max(len(window.ids) for window in windows)
