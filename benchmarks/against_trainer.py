@@ -20,6 +20,22 @@ Contestants = dict[str, tuple[str, dict[str, Any]]]  # the part of the benchmark
 Runs = dict[str, list[dict[str, Any]]]  # what each contestant answered, one a round
 
 
+def everybody(grouped: int, ours: dict[str, Any], ours_small: dict[str, Any]) -> Contestants:
+    """All who take part, in the order of the table.
+
+    Args:
+        grouped: texts in a batch of the Trainer that groups them by length.
+        ours: what `run_polarbert` of the benchmark is asked for.
+        ours_small: the same, in batches of the size that the Trainer has by default.
+    """
+    return {
+        DEFAULTS: ("run_trainer", {"batch": TRAINER_BATCH}),
+        GROUPED: ("run_trainer", {"batch": grouped, "bf16": True, "by_length": True}),
+        OURS: ("run_polarbert", ours),
+        OURS_SMALL: ("run_polarbert", ours_small),
+    }
+
+
 def rounds(script: str, contestants: Contestants, shared: dict[str, Any], count: int) -> Runs:
     """Every contestant once a round, with the round's number as the seed.
 

@@ -18,19 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import against_trainer
 import child
 import common
-from against_trainer import (
-    DEFAULTS,
-    GROUPED,
-    OURS,
-    OURS_SMALL,
-    TRAINER_BATCH,
-    Contestants,
-    described,
-    rounds,
-    trainer_pass,
-)
 
 if TYPE_CHECKING:
     from polarbert.training.pretraining import PretrainingTask
@@ -53,21 +43,17 @@ def main() -> None:
         prepared = child.ask(__file__, "prepare", asked).values
         common.say(f"{prepared['sequences']:,} sequences, {prepared['tokens']:,} word pieces")
         mean = prepared["tokens"] / prepared["sequences"]
-        small = {"precision": "fp32", "batch_tokens": round(TRAINER_BATCH * mean)}
-        contestants: Contestants = {
-            DEFAULTS: ("run_trainer", {"batch": TRAINER_BATCH}),
-            GROUPED: ("run_trainer", {"batch": round(options.batch_tokens / mean), "bf16": True, "by_length": True}),
-            OURS: ("run_polarbert", {"precision": "auto", "batch_tokens": options.batch_tokens}),
-            OURS_SMALL: ("run_polarbert", small),
-        }
+        small = {"precision": "fp32", "batch_tokens": round(against_trainer.TRAINER_BATCH * mean)}
+        ours = {"precision": "auto", "batch_tokens": options.batch_tokens}
+        contestants = against_trainer.everybody(round(options.batch_tokens / mean), ours, small)
         shared = asked | {"threads": options.threads, "tokens": prepared["tokens"]}
-        runs = rounds(__file__, contestants, shared, options.rounds)
+        runs = against_trainer.rounds(__file__, contestants, shared, options.rounds)
     values = {
         "threads": options.threads,
         "rounds": options.rounds,
         "length": options.length,
         **{name: prepared[name] for name in ("sequences", "tokens", "parameters", "network", "hidden_share")},
-        "contestants": {name: described(own, runs) for name, own in runs.items()},
+        "contestants": {name: against_trainer.described(own, runs) for name, own in runs.items()},
     }
     common.write_result("pretraining", busy, PACKAGES, values)
     for name, figures in values["contestants"].items():
@@ -223,7 +209,7 @@ def run_trainer(request: dict[str, Any]) -> dict[str, Any]:
     rows = [_row(task, number) for batch in task.batches_in_epoch(0, 0) for number in batch]
     start = BertForPreTraining.from_pretrained(Path(request["room"]) / "start", dtype=torch.float32)
     rate = task.settings.training.learning_rate
-    model, figures = trainer_pass(request, start, rows, _padded, "sequences", learning_rate=rate)
+    model, figures = against_trainer.trainer_pass(request, start, rows, _padded, "sequences", learning_rate=rate)
     return figures | {"loss": _judged(model, task)}
 
 

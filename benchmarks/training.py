@@ -25,19 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import against_trainer
 import child
 import common
-from against_trainer import (
-    DEFAULTS,
-    GROUPED,
-    OURS,
-    OURS_SMALL,
-    TRAINER_BATCH,
-    Contestants,
-    described,
-    rounds,
-    trainer_pass,
-)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +58,7 @@ def main() -> None:
             "threads": options.threads,
             "tokens": prepared["tokens"],
         }
-        runs = rounds(__file__, contestants, shared, options.rounds)
+        runs = against_trainer.rounds(__file__, contestants, shared, options.rounds)
     values = {
         "model": "embedded" if options.model is None else Path(options.model).name,
         "threads": options.threads,
@@ -79,7 +69,7 @@ def main() -> None:
         "held_texts": len(prepared["held"]),
         "before": {name: round(value, 4) for name, value in prepared["before"].items()},
         "contestants": {
-            name: described(own, runs) | {"accuracy": common.summary([run["accuracy"] for run in own])}
+            name: against_trainer.described(own, runs) | {"accuracy": common.summary([run["accuracy"] for run in own])}
             for name, own in runs.items()
         },
     }
@@ -99,20 +89,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _contestants(prepared: dict[str, Any]) -> Contestants:
+def _contestants(prepared: dict[str, Any]) -> against_trainer.Contestants:
     """Part and request of each. The second's batches are as large as the loop's own, the last's as the Trainer's."""
     mean = prepared["tokens"] / prepared["texts"]
     alike = max(1, round(prepared["batch_tokens"] / mean))
-    small = {"precision": "fp32", "batch_tokens": round(TRAINER_BATCH * mean)}
-    return {
-        DEFAULTS: ("run_trainer", {"batch": TRAINER_BATCH}),
-        GROUPED: ("run_trainer", {"batch": alike, "bf16": True, "by_length": True}),
-        OURS: ("run_polarbert", {}),
-        OURS_SMALL: ("run_polarbert", {"settings": small}),
-    }
+    small = {"precision": "fp32", "batch_tokens": round(against_trainer.TRAINER_BATCH * mean)}
+    return against_trainer.everybody(alike, {}, {"settings": small})
 
 
-def _ablations(_prepared: dict[str, Any]) -> Contestants:
+def _ablations(_prepared: dict[str, Any]) -> against_trainer.Contestants:
     return {name: ("run_polarbert", {"without": without}) for name, without in WITHOUT.items()}
 
 
@@ -245,7 +230,7 @@ def run_trainer(request: dict[str, Any]) -> dict[str, Any]:
     start = AutoModelForSequenceClassification.from_pretrained(request["start"], dtype=torch.float32)
     rows = [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label} for ids, label in request["train"]]
     collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(request["start"]))
-    model, figures = trainer_pass(request, start, rows, collator, "texts")
+    model, figures = against_trainer.trainer_pass(request, start, rows, collator, "texts")
     return figures | _judged(model, request["held"])
 
 
