@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,8 +29,10 @@ from polarbert.behaviour import vocabulary
 from polarbert.calibration import Calibration
 from polarbert.data.splits import normalised
 from polarbert.inference.prediction import Prediction, make_prediction
+from polarbert.model import BertConfig, BertForSequenceClassification
+from polarbert.text import WordPieceTokenizer
 from spelling import mistyped
-from train import FOURTH, THIRD
+from train import FOURTH, THIRD, softened
 from unclear import make_unclear
 
 
@@ -255,6 +260,49 @@ def test_slips_are_few_and_leave_the_first_letters(words: list[str], seed: int) 
     assert [word[0] for word in typed] == [word[0] for word in words]
     assert all(abs(len(one) - len(other)) <= most for one, other in zip(words, typed, strict=True))
     assert sum(one != other for one, other in zip(words, typed, strict=True)) <= most
+
+
+# ---- what a rehearsed text is learned as
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two networks that differ, and disagree."""
+    home = tmp_path_factory.mktemp("teachers")
+    tokenizer = WordPieceTokenizer.from_directory(build.HOME)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        config = BertConfig(tokenizer.vocab_size, 16, 1, 2, 32, initializer_range=0.5)
+        BertForSequenceClassification(config, data.LABELS).save_pretrained(home / str(seed))
+        tokenizer.save(home / str(seed))
+    return [home / "1", home / "2"]
+
+
+ROWS = [LabelledText(f"It came on day {n}.", n % 3) for n in range(60)]
+
+
+def shares(rows: Sequence[LabelledText]) -> NDArray[np.float64]:
+    """(rows, 3) what is learned of each class."""
+    return np.array([row.shares or () for row in rows])
+
+
+def test_a_rehearsed_text_counts_by_its_label_and_by_the_mean_of_what_models_say(teachers: list[Path]) -> None:
+    said = [shares(softened([one], ROWS, 0.0)) for one in teachers]
+    assert np.abs(said[0] - said[1]).max() > 0.05
+    truth = np.eye(3)[[row.label for row in ROWS]]
+    learned = softened(teachers, ROWS, 0.25)
+    np.testing.assert_allclose(shares(learned), 0.25 * truth + 0.75 * np.mean(said, 0), atol=1e-6)
+    assert [row.label for row in learned] == shares(learned).argmax(1).tolist()
+    assert [row.text for row in learned] == [row.text for row in ROWS]
+
+
+def test_a_belief_is_as_sure_as_it_is_right_on_the_dev_part(teachers: list[Path]) -> None:
+    said = softened(teachers, ROWS, 0.0)
+    sure = shares(said).max(1)
+    right = [replace(row, label=believed.label) for row, believed in zip(ROWS, said, strict=True)]
+    wrong = [replace(row, label=(row.label + 1) % 3) for row in right]
+    assert (shares(softened(teachers, ROWS, 0.0, right)).max(1) > sure).all()
+    assert (shares(softened(teachers, ROWS, 0.0, wrong)).max(1) < sure).all()
 
 
 # ---- which edition takes the place of the last

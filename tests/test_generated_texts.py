@@ -12,6 +12,7 @@ import pytest
 
 import frames
 from generated import Generated, check_disjoint, generate, generate_aspects, main, phenomena, sizes
+from likeness import is_of_suite
 from polarbert.behaviour import capabilities, skeletons, vocabulary
 from polarbert.data.duplicates import clusters
 from polarbert.data.labels import SENTIMENTS
@@ -81,6 +82,23 @@ def test_no_text_holds_praise_or_blame_of_the_suite(texts: list[Generated], aspe
     assert len(words) > 250
     bare = [f" {as_words(one.text)} " for one in [*texts, *aspects]]
     assert [text for text in bare if any(word in text for word in words)] == []
+
+
+def test_every_text_of_the_suite_is_known_for_one() -> None:
+    ours = [case.texts[0] for one in capabilities() for case in one.cases]
+    assert [text for text in ours if not is_of_suite(text)] == []
+    assert [text for text in ours if as_words(text) and not is_of_suite(f"*{text.lower()} ~!")] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Femi and I agree: it was the real McCoy..", "The next best tea is not half as crisp.", "It is lovely 😃"]
+)
+def test_what_the_suite_could_hold_is_known_whatever_its_marks(text: str) -> None:
+    assert is_of_suite(text)
+
+
+def test_hardly_any_generated_text_is_taken_for_one_of_the_suite(texts: list[Generated]) -> None:
+    assert sum(is_of_suite(one.text) for one in texts) <= 5
 
 
 # ---- what a mix is like

@@ -1,10 +1,10 @@
-"""Step 1 of the embedded model: fine-tune the base in four runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in five runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
     python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
-    python recipes/embedded/train.py --third DIR        # only the third run, from the model in DIR
-    python recipes/embedded/train.py --fourth DIR       # a fourth one, of no edition yet; writes runs/embedded/next
+    python recipes/embedded/train.py --third DIR        # on from what was before the third run, in DIR
+    python recipes/embedded/train.py --fourth DIR --first DIR    # the last run alone, from edition 4
 
 Cost: see recipes/embedded/README.md.
 """
@@ -16,10 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import base
 import data
+from polarbert.calibration import fit_temperature
 from polarbert.model import BertForSequenceClassification
 from polarbert.text import WordPieceTokenizer, head_and_tail, join_segments
 from polarbert.training.batching import Example
@@ -32,7 +34,7 @@ RUNS = Path("runs/embedded")
 TRAIN_PIECES, DEV_PIECES = 160, 256
 IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of them
 THREADS = 2
-FIRST_RUN, SECOND_MEAN, MODEL, NEXT = "train", "second-mean", "model", "next"
+FIRST_RUN, SECOND_MEAN, THIRD_MEAN, MODEL = "train", "second-mean", "third-mean", "model"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
 SECOND_SHARE = 0.65  # of the second runs in the mean with the first one, from which the third run begins
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
@@ -42,6 +44,7 @@ LATER_PASSES = {"sst5": 2}  # its neutral class, of mixed verdicts, is what late
 # Of a text that is rehearsed, what its label counts; the rest is what the model said before the run.
 SECOND_HARDNESS, LATER_HARDNESS = 0.5, 0.25
 SOFTENED = ("playstore", "tweets", "sst5", "clothing")
+SOFTENED_ASPECTS, ASPECT_HARDNESS = ("restaurants", "laptops"), 0.5  # of the last run; of these models are too sure
 PASSES = dict.fromkeys(data.ASPECT_SETS, data.ASPECT_PASSES) | {"rated": data.RATED_PASSES}
 
 Parts = Mapping[str, Sequence[data.LabelledText]]
@@ -57,6 +60,7 @@ class Later:
         parts: what it learns from, by seed.
         share: of it in the mean.
         mean: name of the directory of the mean.
+        tempered: whether what models say of a rehearsed text is made as sure as they may be of its collection.
     """
 
     name: str
@@ -64,10 +68,11 @@ class Later:
     parts: Callable[[int], dict[str, list[data.LabelledText]]]
     share: float
     mean: str
+    tempered: bool = False
 
 
-THIRD = Later("third", 4, data.third_parts, 0.7, MODEL)
-FOURTH = Later("fourth", 5, data.fourth_parts, 0.7, NEXT)
+THIRD = Later("third", 4, data.third_parts, 0.7, THIRD_MEAN)
+FOURTH = Later("fourth", 5, data.fourth_parts, 0.7, MODEL, tempered=True)
 
 
 @dataclass(frozen=True)
@@ -125,27 +130,30 @@ def dev_parts() -> dict[str, list[data.LabelledText]]:
 
 
 def softened(
-    model: BertForSequenceClassification,
-    tokenizer: WordPieceTokenizer,
+    teachers: Sequence[Path],
     rows: Sequence[data.LabelledText],
     hardness: float,
+    dev: Sequence[data.LabelledText] | None = None,
 ) -> list[data.LabelledText]:
-    """Rows whose classes are shared between their label and what the model says (Li and Hoiem 2016, section 3).
+    """Rows whose classes are shared between their label and what models say (Li and Hoiem 2016, section 3).
 
     Their annotators could choose among all classes.
 
     Args:
-        model: what is believed.
-        tokenizer: of the model.
+        teachers: directories of the models; the mean of their probabilities is believed.
         rows: with labels.
-        hardness: what the label counts; the rest is the model's.
+        hardness: what the label counts; the rest is the models'.
+        dev: texts of the same collection; what is believed gets the temperature with which it is as sure as it is
+            right on them. None: it stays as sure as it is.
 
     Returns:
-        The rows with shares. The class of each is the likeliest by them: below a half, the model may outvote a label.
+        The rows with shares. The class of each is the likeliest by them: below a half, the models may outvote a label.
     """
-    examples = to_examples(rows, tokenizer, TRAIN_PIECES)
-    task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, SECOND)
-    believed = torch.from_numpy(task.logits(model.eval(), examples)).softmax(-1)
+    believed = _believed(teachers, rows)
+    if dev is not None:
+        temperature = fit_temperature(_believed(teachers, dev).log().numpy(), np.array([row.label for row in dev]))
+        print(f"beliefs of {len(rows):,} texts are tempered by {temperature:.2f}", flush=True)
+        believed = (believed.log() / temperature).softmax(-1)
     truth = torch.nn.functional.one_hot(torch.tensor([row.label for row in rows]), 3)
     shares = hardness * truth + (1 - hardness) * believed
     likeliest = shares.argmax(-1).tolist()
@@ -153,6 +161,18 @@ def softened(
         replace(row, label=label, shares=tuple(each))
         for row, label, each in zip(rows, likeliest, shares.tolist(), strict=True)
     ]
+
+
+def _believed(teachers: Sequence[Path], rows: Sequence[data.LabelledText]) -> torch.Tensor:
+    """(rows, 3) float64 means of what models say, none of them nought."""
+    said = []
+    for teacher in teachers:
+        tokenizer = WordPieceTokenizer.from_directory(teacher)
+        examples = to_examples(rows, tokenizer, TRAIN_PIECES)
+        task = ClassificationTask(examples, {"all": examples}, 3, tokenizer, SECOND)
+        model = BertForSequenceClassification.from_pretrained(teacher).eval()
+        said.append(torch.from_numpy(task.logits(model, examples)).double().softmax(-1))
+    return torch.stack(said).mean(0).clamp_min(1e-9)
 
 
 def average(directories: Sequence[Path], target: Path, shares: Sequence[float]) -> Path:
@@ -180,24 +200,42 @@ def second(name: str, first: Path, threads: int, resume: bool) -> None:
     seed = SECOND_RUNS[name]
     model, tokenizer = BertForSequenceClassification.from_pretrained(first), WordPieceTokenizer.from_directory(first)
     parts = data.second_parts(seed)
-    parts |= {part: softened(model, tokenizer, parts[part], SECOND_HARDNESS) for part in SOFTENED}
+    parts |= {part: softened([first], parts[part], SECOND_HARDNESS) for part in SOFTENED}
     parts |= {part: parts[part] * passes for part, passes in PASSES.items()}
     settings = replace(SECOND, threads=threads, seed=seed)
     Learning(name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
 
 
-def later(run: Later, begun: Path, threads: int, resume: bool) -> Path:
-    """From a model, on to another; where the mean of both is."""
+def later(run: Later, begun: Path, others: Sequence[Path], threads: int, resume: bool) -> Path:
+    """From a model, on to another; where the mean of both is.
+
+    Args:
+        run: which.
+        begun: the model it goes on from.
+        others: models that say beside it what a rehearsed text is learned as.
+        threads: to train with.
+        resume: go on with a run that was stopped, and leave out one that has ended.
+    """
     last = RUNS / run.name
     if not (resume and is_done(last)):
         model = BertForSequenceClassification.from_pretrained(begun)
         tokenizer = WordPieceTokenizer.from_directory(begun)
         parts = run.parts(run.seed)
-        parts |= {part: softened(model, tokenizer, parts[part], LATER_HARDNESS) for part in SOFTENED}
-        parts |= {part: parts[part] * passes for part, passes in LATER_PASSES.items()}
+        parts |= _rehearsals(run, parts, begun, others)
         settings = replace(LATER, threads=threads, seed=run.seed)
         Learning(run.name, settings, parts, dev_parts() | data.aspect_dev_parts()).start(model, tokenizer, resume)
     return average([begun, last / "best"], RUNS / run.mean, [1 - run.share, run.share])
+
+
+def _rehearsals(run: Later, parts: Parts, begun: Path, others: Sequence[Path]) -> dict[str, list[data.LabelledText]]:
+    """The parts that are learned partly as models say, as often as they are to be learned."""
+    if not run.tempered:
+        soft = {part: softened([begun, *others], parts[part], LATER_HARDNESS) for part in SOFTENED}
+    else:
+        dev = data.dev_parts() | data.aspect_dev_parts()
+        soft = {part: softened([begun, *others], parts[part], LATER_HARDNESS, dev[part]) for part in SOFTENED}
+        soft |= {part: softened([begun], parts[part], ASPECT_HARDNESS, dev[part]) for part in SOFTENED_ASPECTS}
+    return {part: rows * LATER_PASSES.get(part, 1) for part, rows in soft.items()}
 
 
 def first_and_second(given: argparse.Namespace) -> Path:
@@ -223,17 +261,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--only", choices=SECOND_RUNS, help="one of the second runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
-    parser.add_argument("--third", type=Path, metavar="DIR", help="only the third run, from the model in there")
-    parser.add_argument("--fourth", type=Path, metavar="DIR", help="a fourth run, from the model in there")
+    parser.add_argument("--third", type=Path, metavar="DIR", help="from the third run on, with the model in there")
+    parser.add_argument("--fourth", type=Path, metavar="DIR", help="the fourth run alone, from the model in there")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
-        second(given.only, given.first or RUNS / FIRST_RUN / "best", given.threads, given.resume)
+        second(given.only, first, given.threads, given.resume)
         return
-    if given.fourth:
-        later(FOURTH, given.fourth, given.threads, given.resume)
-    else:
-        later(THIRD, given.third or first_and_second(given), given.threads, given.resume)
+    begun = given.fourth
+    if begun is None:
+        begun = later(THIRD, given.third or first_and_second(given), [], given.threads, given.resume)
+    later(FOURTH, begun, [first], given.threads, given.resume)
 
 
 if __name__ == "__main__":
