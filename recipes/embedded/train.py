@@ -1,10 +1,10 @@
-"""Step 1 of the embedded model: fine-tune the base in five runs, and average. Writes runs/embedded/model.
+"""Step 1 of the embedded model: fine-tune the base in four runs, and average. Writes runs/embedded/model.
 
     python recipes/embedded/train.py [--resume]
     python recipes/embedded/train.py --only second-2    # one of the two second runs, second-2 and second-3
     python recipes/embedded/train.py --first DIR        # take what the first run made from there
-    python recipes/embedded/train.py --third DIR        # on from what was before the third run, in DIR
-    python recipes/embedded/train.py --fourth DIR --first DIR    # the last run alone, from edition 4
+    python recipes/embedded/train.py --third DIR        # only the third run, from the model in DIR
+    python recipes/embedded/train.py --fourth DIR --first FIRST    # one of no edition yet; writes runs/embedded/next
 
 Cost: see recipes/embedded/README.md.
 """
@@ -34,7 +34,7 @@ RUNS = Path("runs/embedded")
 TRAIN_PIECES, DEV_PIECES = 160, 256
 IMDB_DEV_ROWS = 500  # while training; recipes/embedded/build.py reads all of them
 THREADS = 2
-FIRST_RUN, SECOND_MEAN, THIRD_MEAN, MODEL = "train", "second-mean", "third-mean", "model"
+FIRST_RUN, SECOND_MEAN, MODEL, NEXT = "train", "second-mean", "model", "next"
 SECOND_RUNS = {"second-2": 2, "second-3": 3}  # by name, their seeds
 SECOND_SHARE = 0.65  # of the second runs in the mean with the first one, from which the third run begins
 FIRST = TrainSettings(epochs=2.0, batch_tokens=1536, learning_rate=8e-5, warmup_share=0.06, seed=1, evaluations=8)
@@ -71,8 +71,8 @@ class Later:
     tempered: bool = False
 
 
-THIRD = Later("third", 4, data.third_parts, 0.7, THIRD_MEAN)
-FOURTH = Later("fourth", 5, data.fourth_parts, 0.7, MODEL, tempered=True)
+THIRD = Later("third", 4, data.third_parts, 0.7, MODEL)
+FOURTH = Later("fourth", 5, data.fourth_parts, 0.7, NEXT, tempered=True)
 
 
 @dataclass(frozen=True)
@@ -261,18 +261,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--only", choices=SECOND_RUNS, help="one of the second runs, from the first one's model")
     parser.add_argument("--first", type=Path, help="a directory with what the first run made, which is left out then")
-    parser.add_argument("--third", type=Path, metavar="DIR", help="from the third run on, with the model in there")
-    parser.add_argument("--fourth", type=Path, metavar="DIR", help="the fourth run alone, from the model in there")
+    parser.add_argument("--third", type=Path, metavar="DIR", help="only the third run, from the model in there")
+    parser.add_argument("--fourth", type=Path, metavar="DIR", help="a fourth run, from the model in there")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     first = given.first or RUNS / FIRST_RUN / "best"
     if given.only:
         second(given.only, first, given.threads, given.resume)
         return
-    begun = given.fourth
-    if begun is None:
-        begun = later(THIRD, given.third or first_and_second(given), [], given.threads, given.resume)
-    later(FOURTH, begun, [first], given.threads, given.resume)
+    if given.fourth:
+        later(FOURTH, given.fourth, [first], given.threads, given.resume)
+    else:
+        later(THIRD, given.third or first_and_second(given), [], given.threads, given.resume)
 
 
 if __name__ == "__main__":
