@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ def generate() -> Iterator[str]:
         lambda: [np.str_(text) for text in TEXTS],
         lambda: Column(TEXTS),
         generate,
-        lambda: dict.fromkeys(TEXTS),
+        lambda: dict.fromkeys(TEXTS).keys(),
     ],
     ids=["list", "tuple", "array", "object array", "numpy strings", "column", "generator", "keys"],
 )
@@ -62,6 +63,23 @@ def test_any_collection_of_texts_is_taken(model: SentimentModel, make: Callable[
 def test_what_is_no_collection_is_refused(model: SentimentModel, texts: Any) -> None:
     with pytest.raises(UsageError, match=r"takes a list of texts; for one text write predict\(\[text\]\)"):
         model.predict(texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (pa.table({"review": ["fine"]}), r"texts is a table \(Table\); give one column of it, as texts\['text'\]"),
+        ({"r1": "fine"}, r"texts is a mapping \(dict\), which would yield its keys"),
+        ({"fine", "bad"}, r"texts is a set \(set\), which has no order to answer in; give a list, as sorted\(texts\)"),
+    ],
+)  # fmt: skip
+def test_what_would_yield_something_else_than_its_texts_is_refused(
+    model: SentimentModel, texts: Any, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        model.predict(texts)
+    with pytest.raises(UsageError, match=message.replace("texts", "aspects")):
+        model.predict(["fine", "bad"], aspects=texts)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -210,8 +210,9 @@ def given_values(texts: Iterable[Any], name: str = "texts") -> Iterable[Any]:
         name: what the argument is called.
 
     Raises:
-        UsageError: when it is one text or no collection.
+        UsageError: when it is one text, a table, a mapping, a set, or no collection.
     """
+    _refuse_without_order(texts, name)
     tolist: Callable[[], Any] | None = getattr(texts, "tolist", None)  # numpy, pandas, pyarrow-like
     values = texts if tolist is None else tolist()
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
@@ -219,6 +220,17 @@ def given_values(texts: Iterable[Any], name: str = "texts") -> Iterable[Any]:
             raise UsageError(f"{name} is {type(texts).__name__}; give a list with as many elements as there are texts")
         raise UsageError("predict takes a list of texts; for one text write predict([text])")
     return values
+
+
+def _refuse_without_order(texts: Any, name: str) -> None:
+    """Refuse what yields something else than its texts: a table and a mapping their names, a set another order."""
+    kind = type(texts).__name__
+    if hasattr(texts, "columns"):  # pandas, Polars, pyarrow
+        raise UsageError(f"{name} is a table ({kind}); give one column of it, as {name}['text']")
+    if isinstance(texts, Mapping):
+        raise UsageError(f"{name} is a mapping ({kind}), which would yield its keys; give list(...) of what is meant")
+    if isinstance(texts, set | frozenset):
+        raise UsageError(f"{name} is a set ({kind}), which has no order to answer in; give a list, as sorted({name})")
 
 
 def checked_text(value: Any, number: int, name: str) -> str:
