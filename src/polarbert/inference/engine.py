@@ -95,6 +95,7 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
+    survives_fork = False  # it would wait for threads that only the other process has
 
     def __init__(self, file: Path, threads: int, labels: int | None = None) -> None:
         if find_spec("openvino") is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,8 @@ class Predictor(ABC, Generic[Asked, Answer]):
         bundle: which model.
         threads: processor threads; 0 for as many as the process may use.
         engine: "onnxruntime" (also None) or "openvino", which run the bundle's graph; or an engine of your own, which
-            brings its own threads, and may say in `batch_tokens` how many pieces a batch should have.
+            brings its own threads, and may say in `batch_tokens` how many pieces a batch should have, and with
+            `survives_fork = False` that it does not compute in a process that was forked from the one it was made in.
         min_confidence: an answer with less confidence is unsure; the bundle's threshold unless given.
 
     Attributes:
@@ -83,7 +85,7 @@ class Predictor(ABC, Generic[Asked, Answer]):
             bundle.verify([bundle.graph])
             engine = load_engine(bundle.path / bundle.graph, threads, engine, len(bundle.labels))
         self.engine: Engine = engine
-        self._pool = ThreadPoolExecutor(self.engine.threads, thread_name_prefix="polarbert")
+        self._pool, self._process = _pool(self.engine.threads), os.getpid()
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """One answer an input, in order; an input that comes twice is computed once."""
@@ -139,6 +141,7 @@ class Predictor(ABC, Generic[Asked, Answer]):
 
     def _compute(self, windows: Sequence[Window], take: Callable[[list[int], NDArray[np.float32]], None]) -> None:
         """Give the logits of each batch to `take` with the numbers of its windows."""
+        self._check_process()
         plan = self._plan([len(window.ids) for window in windows])
 
         def compute(numbers: list[int]) -> None:
@@ -153,8 +156,21 @@ class Predictor(ABC, Generic[Asked, Answer]):
         if len(plan) == 1:
             compute(plan[0])
         else:
-            for _ in self._pool.map(compute, plan):
+            for _ in self._workers().map(compute, plan):
                 pass
+
+    def _workers(self) -> ThreadPoolExecutor:
+        """Threads of this process: a fork takes the object along and leaves the threads behind."""
+        if self._process != os.getpid():
+            self._pool, self._process = _pool(self.engine.threads), os.getpid()
+        return self._pool
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid() and not getattr(self.engine, "survives_fork", True):
+            raise UsageError(
+                f"{self.engine.name} does not compute in a process that was forked from the one that loaded the model; "
+                "load it in each process, or take the engine onnxruntime"
+            )
 
     def _plan(self, lengths: Sequence[int]) -> list[list[int]]:
         """The windows of each batch; an engine that names a size has calls that cost more than padding does."""
@@ -220,6 +236,10 @@ def given_values(texts: Iterable[Any], name: str = "texts") -> Iterable[Any]:
             raise UsageError(f"{name} is {type(texts).__name__}; give a list with as many elements as there are texts")
         raise UsageError("predict takes a list of texts; for one text write predict([text])")
     return values
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="polarbert")
 
 
 def _refuse_without_order(texts: Any, name: str) -> None:

@@ -39,6 +39,8 @@ class TorchEngine:
         (1, 2)
     """
 
+    survives_fork = False  # PyTorch's threads and the GPU stay with the process that began
+
     def __init__(self, model: BertWithHead, device: torch.device | str = "cpu", precision: str = "fp32") -> None:
         self._device = torch.device(device)
         self._half = precision == "bf16"
